@@ -1,0 +1,37 @@
+import type { Clock } from '../model/clock.ts';
+import type { Diagnosis } from '../model/finding.ts';
+import type { Plan } from '../model/plan.ts';
+import type { Container, Sandbox } from '../model/sandbox.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+
+/** What the executor does to a node and reads of it. The command line wires it to CRI, systemd and /proc; tests to a simulated world. */
+export interface World {
+  readonly clock: Clock;
+  /** A whole new look, diagnosed and planned with the same choices: for the second listing and for the verification. */
+  lookAgain(): Promise<Look>;
+  /** The sandboxes and containers of one pod, read now. */
+  readPod(podUid: string): Promise<{ sandboxes: readonly Sandbox[]; containers: readonly Container[] }>;
+  /** Whether the pause process of a sandbox is alive, read now; undefined where nobody can say. */
+  pauseAlive(sandboxId: string): Promise<boolean | undefined>;
+  /** Which runtime and which kubelet answer, read now: a restart in between is a surprise. */
+  readIdentity(): Promise<Identity>;
+  stopSandbox(id: string): Promise<void>;
+  removeSandbox(id: string): Promise<void>;
+  /** SIGKILL to a process if it is still the one that started then. `gone` where it is not there any more. */
+  killProcess(pid: number, startedUptimeNs: bigint): Promise<'killed' | 'gone'>;
+  /** systemctl restart; resolves when the unit is active and CRI answers. */
+  restartUnit(unit: string): Promise<void>;
+}
+
+export interface Look {
+  readonly snapshot: Snapshot;
+  readonly diagnosis: Diagnosis;
+  readonly plan: Plan;
+}
+
+export interface Identity {
+  readonly runtimePid?: number;
+  readonly runtimeStartedUptimeNs?: bigint;
+  readonly kubeletRunning?: boolean;
+  readonly kubeletPid?: number;
+}

@@ -1,0 +1,62 @@
+/**
+ * Every limit of Sandwarden, in one place. Durations are milliseconds (`Ms`), sizes are bytes (`Bytes`).
+ * A limit that follows somebody else's number says whose.
+ */
+export const limits = {
+  /** Deadline of a CRI read (Version, Status, List…, …Status). kubelet's own is 2 min; a person waits less. */
+  criReadTimeoutMs: 10_000,
+  /** Deadline of StopPodSandbox and RemovePodSandbox: kubelet's runtimeRequestTimeout (2 min). crictl's 2 s is too short for CNI DEL. */
+  criWriteTimeoutMs: 120_000,
+  /** Deadline of the connection to a socket. */
+  connectTimeoutMs: 3_000,
+  /** Largest answer taken from a CRI socket: 10,000 sandboxes with their annotations fit in a tenth of it. */
+  criMessageBytes: 64 * 1024 * 1024,
+  /** Reads of single sandboxes and containers in flight at once. */
+  criReadsInFlight: 8,
+
+  /** safety.md, 1: a sandbox is NotReady in two listings at least this far apart. */
+  confirmAfterMs: 10_000,
+  /** safety.md, 6: kubelet's own deadline of RunPodSandbox, 2 × runtimeRequestTimeout (cri-client remote_runtime.go). */
+  runPodSandboxTimeoutMs: 240_000,
+  /** kubelet repeats a failed sync after 10–15 s (pod_workers.go completeWork) and a good one after 60–90 s: an error older than this is over. */
+  errorCurrentForMs: 150_000,
+  /** kubelet's garbage collection runs each minute (ContainerGCPeriod); two cycles and some slack. */
+  garbageOverdueMs: 150_000,
+  /** A clock that differs by less than this is not "behind": ext4 commits every 5 s, a boot takes its time. */
+  clockSlackMs: 30_000,
+  /** A creation date this far before or after its neighbours is not explained by jitter of the clock. */
+  futureSlackMs: 2_000,
+
+  /** safety.md, budgets. */
+  removalsInFlight: 4,
+  removalsPerRun: 200,
+  removalsShareOfNode: 0.5,
+  attemptsPerObject: 3,
+  runtimeRestartEveryMs: 30 * 60_000,
+  runtimeRestartsPerDay: 3,
+
+  /** SW702: a read slower than this is worth a warning, and slower than `criVerySlowMs` an error. */
+  criSlowMs: 2_000,
+  criVerySlowMs: 8_000,
+
+  /** How long healing waits for the pods to recover before it says what is still red. */
+  verifyTimeoutMs: 120_000,
+  verifyPollMs: 1_000,
+
+  /** Child processes (journalctl, systemctl …). */
+  childTimeoutMs: 15_000,
+  childOutputBytes: 64 * 1024 * 1024,
+  /** Lines of kubelet's and the runtime's journal looked at in one check. */
+  journalLines: 20_000,
+  /** How far back a check reads the journal of this boot. */
+  journalSinceMs: 30 * 60_000,
+  /** A journal line longer than this is cut before it is parsed. */
+  journalLineBytes: 64 * 1024,
+
+  /** A snapshot file larger than this is refused. */
+  snapshotBytes: 256 * 1024 * 1024,
+  /** A configuration file (crictl.yaml …) larger than this is refused. */
+  configBytes: 1024 * 1024,
+  /** One entry of our own journal. */
+  journalEntryBytes: 64 * 1024,
+} as const;

@@ -1,0 +1,112 @@
+import type { Moment } from './records.ts';
+
+/** The machine at the moment of the look. */
+export interface NodeFacts {
+  readonly hostname: string;
+  readonly kernel: string;
+  readonly arch: string;
+  readonly bootId: string;
+  /** The node's wall clock at the look, nanoseconds since 1970. It may be wrong. */
+  readonly wallNs: bigint;
+  /** Time since boot by the kernel's own count (/proc/uptime), nanoseconds: never stepped. */
+  readonly uptimeNs: bigint;
+}
+
+/** How the wall clock of this boot is kept. */
+export interface ClockFacts {
+  /** systemd says the clock is synchronised (`NTPSynchronized`). */
+  readonly synchronized?: boolean;
+  /** A real-time clock is there (/sys/class/rtc/rtc0). */
+  readonly hasRtc?: boolean;
+  /** The real-time clock's own date, nanoseconds. */
+  readonly rtcNs?: bigint;
+}
+
+/** One boot as the journal knows it, oldest first; the last one is the current boot. */
+export interface Boot {
+  readonly bootId: string;
+  readonly firstNs: bigint;
+  readonly lastNs: bigint;
+  /** How it ended: `clean` has a shutdown record, `unclean` has none, `running` is the current boot. */
+  readonly end: 'clean' | 'unclean' | 'running' | 'unknown';
+}
+
+/** The process that is kubelet: `kubelet`, or `k3s`/`rke2`/`k0s`/`kubelite` that contain it. */
+export interface KubeletFacts {
+  /** false only where every process was looked at and none is a kubelet. */
+  readonly running: boolean;
+  readonly pid?: number;
+  readonly comm?: string;
+  /** Its start, nanoseconds since boot. */
+  readonly startedUptimeNs?: bigint;
+  /** `v1.34.9`, from its log or its binary. */
+  readonly version?: string;
+  /** Where `version` comes from, for the evidence. */
+  readonly versionFrom?: string;
+}
+
+/** The container runtime behind the CRI socket. */
+export interface RuntimeFacts {
+  readonly endpoint: string;
+  /** How the endpoint was chosen, e.g. `--runtime-endpoint`, `/etc/crictl.yaml`. */
+  readonly endpointFrom: string;
+  /** Other sockets that were live too and not taken. */
+  readonly otherEndpoints: readonly string[];
+  /** `containerd`, `cri-o` … as Version says it. */
+  readonly name: string;
+  readonly version: string;
+  readonly runtimeReady: boolean;
+  readonly networkReady: boolean;
+  readonly networkMessage: string;
+  /** The status of the CNI configuration, where the runtime tells (`lastCNILoadStatus`). */
+  readonly lastCniLoadStatus?: string;
+  readonly cniConfDir?: string;
+  readonly cniBinDir?: string;
+  readonly rootDir?: string;
+  readonly stateDir?: string;
+  /** `systemd` or `cgroupfs` by RuntimeConfig; absent where the runtime does not implement it. */
+  readonly cgroupDriver?: string;
+  /** Milliseconds each call took. */
+  readonly latencyMs: Readonly<Record<string, number>>;
+}
+
+/** A process that may hold a reservation: a CNI plugin, a shim, a runc. */
+export interface HolderProcess {
+  readonly pid: number;
+  readonly ppid: number;
+  readonly comm: string;
+  /** `cni`: a child of the runtime that runs a CNI plugin; `runc`: runc in any state; `shim`: a shim. */
+  readonly role: 'cni' | 'runc' | 'shim';
+  /** `R`, `S`, `D` … of /proc/PID/stat. */
+  readonly state: string;
+  readonly startedUptimeNs: bigint;
+  /** CNI_COMMAND, CNI_CONTAINERID and K8S_POD_* of its environment; nothing else of it is kept. */
+  readonly cniCommand?: string;
+  readonly cniContainerId?: string;
+  readonly pod?: { readonly namespace: string; readonly name: string };
+}
+
+export interface ProcessFacts {
+  readonly runtimePid?: number;
+  readonly runtimeStartedUptimeNs?: bigint;
+  readonly holders: readonly HolderProcess[];
+}
+
+/** A pod of this node as the Kubernetes API or a static manifest knows it. */
+export interface Pod {
+  readonly name: string;
+  readonly namespace: string;
+  /** The uid kubelet uses (a mirror pod is listed under its `config.hash`). */
+  readonly uid: string;
+  readonly phase: string;
+  readonly restartPolicy: 'Always' | 'OnFailure' | 'Never';
+  readonly deleting: boolean;
+}
+
+/** The state of the unit the runtime runs in, where systemd tells. */
+export interface UnitFacts {
+  readonly name: string;
+  readonly activeState: string;
+  readonly subState: string;
+  readonly since?: Moment;
+}

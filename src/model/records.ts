@@ -1,0 +1,82 @@
+import type { ContainerName, SandboxName } from './sandbox.ts';
+
+/**
+ * When a log line was written. The wall clock may have been wrong or stepped; `monotonicUs` counts
+ * microseconds since the start of boot `bootId` and orders lines of one boot whatever the clock did.
+ */
+export interface Moment {
+  readonly wallNs: bigint;
+  readonly bootId?: string;
+  readonly monotonicUs?: bigint;
+}
+
+/** Occurrences of one thing, folded: a loop of an hour is one record. */
+export interface Span {
+  readonly count: number;
+  readonly first: Moment;
+  readonly last: Moment;
+}
+
+/** "failed to reserve sandbox|container name …: name … is reserved for …", from kubelet's log or an event. */
+export type NameHeld =
+  | (Span & { readonly kind: 'sandbox'; readonly asked: SandboxName; readonly holderId: string; readonly text: string })
+  | (Span & {
+      readonly kind: 'container';
+      readonly asked: ContainerName;
+      readonly holderId: string;
+      readonly text: string;
+    });
+
+/** kubelet could not stop a sandbox: in a pod's sync (`sync`), where nothing new is created then, or in its garbage collection (`gc`). */
+export interface StopFailed extends Span {
+  readonly during: 'sync' | 'gc';
+  readonly sandboxId: string;
+  readonly podUid?: string;
+  readonly error: string;
+}
+
+/** A RunPodSandbox that kubelet gave up waiting for (DeadlineExceeded, CANCEL). */
+export interface RunTimedOut extends Span {
+  readonly pod?: { readonly namespace: string; readonly name: string };
+  readonly error: string;
+}
+
+/** What kubelet's log of this boot says. */
+export interface KubeletLog {
+  /** The wall-clock date of the oldest line that was looked at; what came before is not known. */
+  readonly since: Moment | null;
+  readonly lines: number;
+  /** More lines than the limit were there; the oldest were left out. */
+  readonly truncated: boolean;
+  /** `"Kubelet version" kubeletVersion="v1.34.9"`, the newest. */
+  readonly version?: string;
+  readonly startedAt?: Moment;
+  readonly nameHeld: readonly NameHeld[];
+  readonly stopFailed: readonly StopFailed[];
+  readonly runTimedOut: readonly RunTimedOut[];
+}
+
+/** What the runtime's own log of this boot says. */
+export interface RuntimeLog {
+  readonly since: Moment | null;
+  readonly lines: number;
+  readonly truncated: boolean;
+  /** The newest start of the daemon that the log shows. */
+  readonly startedAt?: Moment;
+  /** `failed to recover state: failed to reserve sandbox|container name "…": name "…" is reserved for "…"`. */
+  readonly duplicates: readonly DuplicateName[];
+  /** Other lines of level fatal, newest last. */
+  readonly fatal: readonly (Span & { readonly text: string })[];
+  /** RunPodSandbox calls of this start of the daemon that neither returned nor failed. */
+  readonly running: readonly { readonly pod: SandboxName; readonly at: Moment }[];
+  /** "failed to destroy network for sandbox …", with the plugin's words. */
+  readonly cniDelFailed: readonly (Span & { readonly sandboxId: string; readonly error: string })[];
+}
+
+/** Two records on disk with one name: containerd exits at start (restart.go: recover). */
+export interface DuplicateName extends Span {
+  readonly kind: 'sandbox' | 'container';
+  readonly name: string;
+  readonly holderId: string;
+  readonly text: string;
+}

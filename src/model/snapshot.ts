@@ -1,0 +1,49 @@
+import type { Boot, ClockFacts, KubeletFacts, NodeFacts, Pod, ProcessFacts, RuntimeFacts, UnitFacts } from './node.ts';
+import type { Observed } from './observed.ts';
+import type { KubeletLog, RuntimeLog } from './records.ts';
+import type { Container, Sandbox, SandboxDetail } from './sandbox.ts';
+
+/** The version of the snapshot file. A reader refuses what it does not know. */
+export const snapshotFormat = 'sandwarden.snapshot/1';
+
+/**
+ * A node at one moment, as plain data: all that the rules look at and nothing else.
+ * It holds no secrets: no environment, no command lines, no annotations but kubelet's own.
+ */
+export interface Snapshot {
+  readonly format: typeof snapshotFormat;
+  /** The version of Sandwarden that took it. */
+  readonly takenBy: string;
+  readonly node: Observed<NodeFacts>;
+  readonly clock: Observed<ClockFacts>;
+  readonly boots: Observed<readonly Boot[]>;
+  readonly runtime: Observed<RuntimeFacts>;
+  readonly runtimeUnit: Observed<UnitFacts>;
+  readonly sandboxes: Observed<readonly Sandbox[]>;
+  readonly containers: Observed<readonly Container[]>;
+  /** PodSandboxStatus of the sandboxes that a decision may hang on, by id. */
+  readonly details: Readonly<Record<string, Observed<SandboxDetail>>>;
+  readonly kubelet: Observed<KubeletFacts>;
+  readonly kubeletLog: Observed<KubeletLog>;
+  readonly runtimeLog: Observed<RuntimeLog>;
+  readonly processes: Observed<ProcessFacts>;
+  /** The pods of this node by the Kubernetes API; unknown where there is none to ask. */
+  readonly pods: Observed<readonly Pod[]>;
+}
+
+/** The sources of a snapshot, in the order a report lists what was not looked at. */
+export const snapshotSources = [
+  'node',
+  'clock',
+  'boots',
+  'runtime',
+  'runtimeUnit',
+  'sandboxes',
+  'containers',
+  'kubelet',
+  'kubeletLog',
+  'runtimeLog',
+  'processes',
+  'pods',
+] as const satisfies readonly (keyof Snapshot)[];
+export type SnapshotSource = (typeof snapshotSources)[number];

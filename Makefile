@@ -1,0 +1,111 @@
+# Sandwarden: everything a developer or a machine needs, from an empty Debian or Ubuntu with Node >= 20 and npm.
+# `make` alone lists the targets. Nothing here calls sudo; what needs root says so.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+NODE_VERSION := 24.21.0
+ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x64)
+TOOLS := $(CURDIR)/.tools/node_modules/node-linux-$(ARCH)
+NODE := $(TOOLS)/bin/node
+# The fetched Node comes first, so that npm and every `env node` below run on it.
+export PATH := $(TOOLS)/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+LIB := $(DESTDIR)$(PREFIX)/lib/sandwarden
+BIN := $(DESTDIR)$(PREFIX)/bin
+SHARE := $(DESTDIR)$(PREFIX)/share
+
+STAMP_NODE := .tools/node-$(NODE_VERSION)-$(ARCH).stamp
+STAMP_DEPS := .tools/dependencies.stamp
+STAMP_APT := .tools/apt.stamp
+SOURCES := $(shell find src proto -type f 2>/dev/null)
+NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
+say = @printf '%-8s %s\n' '$(1)' '$(2)'
+
+.PHONY: help setup build demo demo-real test test-fast lint format generate docs bench lab-install apt install \
+	uninstall clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP_DEPS) ## Fetch Node $(NODE_VERSION) and the locked dependencies into this folder
+
+$(STAMP_NODE):
+	$(call say,setup,Node $(NODE_VERSION) for linux-$(ARCH))
+	@mkdir -p .tools
+	@$(NPM) install --prefix .tools --no-save --ignore-scripts node-linux-$(ARCH)@$(NODE_VERSION) >/dev/null
+	@test "$$($(NODE) --version)" = v$(NODE_VERSION)
+	@touch $@
+
+# `npm ci` empties node_modules first, so it only runs where what is installed differs from the lock file.
+$(STAMP_DEPS): package-lock.json $(STAMP_NODE)
+	@if ! $(NODE) tools/installed.ts; then \
+	  printf '%-8s %s\n' setup 'locked dependencies'; \
+	  $(NPM) ci --ignore-scripts >/dev/null; \
+	fi
+	@touch $@
+
+build: dist/sandwarden.js ## Bundle the program into dist/
+
+dist/sandwarden.js: $(STAMP_DEPS) $(SOURCES) tools/build.ts package.json tsconfig.json
+	@$(NODE) tools/build.ts
+
+demo: build ## A power cut on the embedded node: check, heal, check (no root, no containerd)
+	@$(NODE) dist/sandwarden.js demo
+
+demo-real: build ## The same on a real containerd (root)
+	@$(NODE) dist/sandwarden.js demo --real
+
+test: build $(if $(filter 0,$(shell id -u)),$(STAMP_APT)) ## All tests; as root also those on the real containerd
+	@$(NODE) tools/test.ts
+
+test-fast: build ## The tests that need neither root nor a containerd
+	@$(NODE) tools/test.ts --fast
+
+lint: $(STAMP_DEPS) ## Types, style, dead code, generated code
+	$(call say,lint,types)
+	@tsc
+	$(call say,lint,style)
+	@biome check --error-on-warnings .
+	$(call say,lint,dead code)
+	@knip --no-progress
+	$(call say,lint,generated code)
+	@$(NODE) tools/generate.ts --check
+
+format: $(STAMP_DEPS) ## Put the sources into the house's form
+	@biome check --write .
+
+generate: $(STAMP_DEPS) ## Make src/cri/gen from proto/
+	@$(NODE) tools/generate.ts
+
+docs: build ## Make docs/findings from the catalogue
+	@$(NODE) tools/docs.ts
+
+bench: build ## Measure against the stated limits
+	@env -u NODE_EXTRA_CA_CERTS $(NODE) bench/run.ts
+
+lab-install: $(STAMP_DEPS) ## Install what the real containerd needs (root)
+	@$(NODE) lab/install.ts
+
+apt: $(STAMP_APT) ## Install what tests use of Debian: zsh, fish, shellcheck (root)
+
+$(STAMP_APT): $(STAMP_DEPS) tools/apt.ts
+	@$(NODE) tools/apt.ts
+	@touch $@
+
+install: build ## Copy the program and its Node to PREFIX (/usr/local)
+	@tools/install.sh '$(NODE)' '$(LIB)' '$(BIN)' '$(SHARE)' '$(PREFIX)'
+
+uninstall: ## Remove what `make install` put there
+	@rm -rf '$(LIB)'
+	@rm -f '$(BIN)/sandwarden' '$(SHARE)/bash-completion/completions/sandwarden' \
+	  '$(SHARE)/zsh/site-functions/_sandwarden' '$(SHARE)/fish/vendor_completions.d/sandwarden.fish'
+	$(call say,removed,$(BIN)/sandwarden)
+
+clean: ## Remove everything that was built or fetched
+	@rm -rf dist .cache .tools node_modules

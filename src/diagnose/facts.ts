@@ -1,6 +1,20 @@
 import type { Snapshot } from '../model/snapshot.ts';
+import type { Cure } from './cure.ts';
+import { findCures } from './cure.ts';
+import type { Kept } from './kept.ts';
+import { findKept } from './kept.ts';
+import type { Views } from './views.ts';
+import { buildViews } from './views.ts';
 
-/** A snapshot with the indexes and the replayed kubelet decisions that more than one rule needs. */
-export interface Facts {
-  readonly snapshot: Snapshot;
+/** What the rules and the plan look at: the pods as views, the blocked ones with their cure, the rest with why it stays. */
+export interface Facts extends Views {
+  readonly cures: readonly Cure[];
+  readonly kept: readonly Kept[];
+}
+
+/** Builds the facts of a snapshot. Pure; the same for any order of the snapshot's lists. */
+export function buildFacts(snapshot: Snapshot): Facts {
+  const views = buildViews(snapshot);
+  const cures = findCures(views);
+  return { ...views, cures, kept: findKept(views, cures) };
 }

@@ -1,0 +1,44 @@
+import { limits } from '../model/limits.ts';
+import { valueOr } from '../model/observed.ts';
+import { describeDate, describeDuration } from './time.ts';
+import type { Views } from './views.ts';
+
+/** How far the wall clock was behind when this boot began, at least, and what shows it; undefined where nothing does. */
+export interface BootClock {
+  readonly behindNs: bigint;
+  readonly evidence: string;
+}
+
+/**
+ * A boot cannot begin before the last one ended. Two witnesses: the journal (the first entry of this boot is dated
+ * before the last of the boot before) and the sandboxes (some are dated after now).
+ */
+export function bootClock(views: Views): BootClock | undefined {
+  return byJournal(views) ?? bySandboxes(views);
+}
+
+function byJournal(views: Views): BootClock | undefined {
+  const boots = valueOr(views.snapshot.boots, []);
+  const [last, current] = [boots.at(-2), boots.at(-1)];
+  if (last === undefined || current === undefined) return undefined;
+  const behindNs = last.lastNs - current.firstNs;
+  if (behindNs < slackNs) return undefined;
+  return {
+    behindNs,
+    evidence: `the last boot's journal ends ${describeDate(last.lastNs)}, this one begins ${describeDate(current.firstNs)}`,
+  };
+}
+
+function bySandboxes(views: Views): BootClock | undefined {
+  const node = views.node;
+  if (node === undefined) return undefined;
+  const newest = [...views.sandboxById.values()].reduce((max, each) => (each.createdAtNs > max ? each.createdAtNs : max), 0n);
+  const behindNs = newest - node.wallNs;
+  if (behindNs < slackNs) return undefined;
+  return {
+    behindNs,
+    evidence: `now is ${describeDate(node.wallNs)}, the newest sandbox is dated ${describeDuration(behindNs)} later`,
+  };
+}
+
+const slackNs = BigInt(limits.clockSlackMs) * 1_000_000n;

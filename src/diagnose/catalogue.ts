@@ -1,0 +1,35 @@
+import type { Rule } from './rule.ts';
+import { sw101 } from './rules/sw101.ts';
+import { sw102 } from './rules/sw102.ts';
+import { sw103 } from './rules/sw103.ts';
+import { sw104 } from './rules/sw104.ts';
+import { sw105 } from './rules/sw105.ts';
+import { sw106 } from './rules/sw106.ts';
+import { sw107 } from './rules/sw107.ts';
+import { sw108 } from './rules/sw108.ts';
+import { sw109 } from './rules/sw109.ts';
+import { sw701 } from './rules/sw701.ts';
+import { sw702 } from './rules/sw702.ts';
+import { sw703 } from './rules/sw703.ts';
+
+/** Every finding there is, by code. The only list of them. */
+export const catalogue: readonly Rule[] = [
+  sw101,
+  sw102,
+  sw103,
+  sw104,
+  sw105,
+  sw106,
+  sw107,
+  sw108,
+  sw109,
+  sw701,
+  sw702,
+  sw703,
+];
+
+/** The rule of a code (`SW102`, `sw102`) or of a name (`ghost-from-the-future`), or undefined. */
+export function ruleOf(codeOrName: string): Rule | undefined {
+  const wanted = codeOrName.toLowerCase();
+  return catalogue.find((each) => each.code.toLowerCase() === wanted || each.name === wanted);
+}

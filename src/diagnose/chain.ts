@@ -1,0 +1,176 @@
+import type { Finding, Link } from '../model/finding.ts';
+import { valueOr } from '../model/observed.ts';
+import type { Moment } from '../model/records.ts';
+import { bootClock } from './boot-clock.ts';
+import type { Facts } from './facts.ts';
+import { describeKubelet } from './ghost-finding.ts';
+import { agoNs, describeDate, describeDuration } from './time.ts';
+
+/**
+ * The causal chain behind the findings, oldest first. Each link is there because a source says so; a link that no
+ * source supports is left out rather than guessed.
+ */
+export function buildChain(facts: Facts, findings: readonly Finding[]): Link[] {
+  const errors = findings.filter((each) => each.severity === 'error');
+  if (errors.length === 0) return [];
+  const codes = new Set(errors.map((each) => each.code));
+  const links: (Link | undefined)[] = [
+    ...(hasGhost(codes) ? [endOfLastBoot(facts), clockBehind(facts), ghosts(facts, codes), kubeletStart(facts)] : []),
+    networkDown(facts, codes),
+    stopFails(facts, codes, errors),
+    hungRequest(facts, codes, errors),
+    ...(codes.has('SW105') || codes.has('SW701') ? [runtimeDown(facts, errors)] : []),
+    refused(facts),
+    podsDown(errors),
+  ];
+  return links.filter((each): each is Link => each !== undefined);
+}
+
+function hasGhost(codes: ReadonlySet<string>): boolean {
+  return ['SW101', 'SW102', 'SW104', 'SW109'].some((code) => codes.has(code));
+}
+
+function endOfLastBoot(facts: Facts): Link | undefined {
+  const last = valueOr(facts.snapshot.boots, []).at(-2);
+  if (last === undefined || last.end === 'unknown' || last.end === 'running') return undefined;
+  return {
+    at: { wallNs: last.lastNs, bootId: last.bootId },
+    agoNs: null,
+    lastedNs: null,
+    text:
+      last.end === 'unclean'
+        ? 'the last boot ended without a shutdown: power cut, reset or freeze'
+        : 'the last boot was shut down cleanly',
+    evidence: `last journal entry of boot ${last.bootId.slice(0, 8)}: ${describeDate(last.lastNs)}`,
+  };
+}
+
+function clockBehind(facts: Facts): Link | undefined {
+  const clock = bootClock(facts);
+  if (clock === undefined || facts.node === undefined) return undefined;
+  return {
+    at: null,
+    agoNs: facts.node.uptimeNs,
+    lastedNs: null,
+    text: `the node booted with its clock at least ${describeDuration(clock.behindNs)} behind`,
+    evidence: clock.evidence,
+  };
+}
+
+function ghosts(facts: Facts, codes: ReadonlySet<string>): Link | undefined {
+  const blocking = facts.cures.flatMap((cure) => cure.ghosts);
+  if (blocking.length === 0 || facts.node === undefined) return undefined;
+  const future = blocking.filter((each) => facts.node !== undefined && each.sandbox.createdAtNs > facts.node.wallNs);
+  const code = [...codes].find((each) => blocking.some((ghost) => ghost.code === each));
+  const dated = future.length > 0 ? `, ${future.length} of them dated after now` : '';
+  return {
+    at: null,
+    agoNs: null,
+    lastedNs: null,
+    text: `${count(blocking.length, 'dead sandbox', 'dead sandboxes')} came back with the runtime${dated}`,
+    evidence: `NotReady in the listing, blocking; ${facts.kept.length} more NotReady block nothing`,
+    ...(code === undefined ? {} : { code }),
+  };
+}
+
+function kubeletStart(facts: Facts): Link | undefined {
+  const kubelet = valueOr(facts.snapshot.kubelet, undefined);
+  if (facts.node === undefined || kubelet?.startedUptimeNs === undefined) return undefined;
+  const byDate = facts.orders.length === 1 && facts.orders[0] === 'by-date';
+  return {
+    at: null,
+    agoNs: facts.node.uptimeNs - kubelet.startedUptimeNs,
+    lastedNs: null,
+    text: `${describeKubelet(facts)} started${byDate ? '; it takes the sandbox with the latest date for the newest' : ''}`,
+    evidence: kubelet.versionFrom === undefined ? `pid ${kubelet.pid ?? '?'}` : `version from ${kubelet.versionFrom}`,
+  };
+}
+
+function networkDown(facts: Facts, codes: ReadonlySet<string>): Link | undefined {
+  if (!codes.has('SW703')) return undefined;
+  const runtime = valueOr(facts.snapshot.runtime, undefined);
+  return {
+    at: null,
+    agoNs: null,
+    lastedNs: null,
+    text: 'the runtime has no working CNI configuration',
+    evidence: runtime?.networkMessage ?? 'NetworkReady is false',
+    code: 'SW703',
+  };
+}
+
+function stopFails(facts: Facts, codes: ReadonlySet<string>, errors: readonly Finding[]): Link | undefined {
+  if (!codes.has('SW106')) return undefined;
+  const failed = (valueOr(facts.snapshot.kubeletLog, undefined)?.stopFailed ?? []).filter((each) => each.during === 'sync');
+  const mine = errors.filter((each) => each.code === 'SW106');
+  return {
+    ...spanOf(facts, failed),
+    text: `${count(mine.length, 'dead sandbox', 'dead sandboxes')} cannot be stopped; kubelet creates nothing beside them`,
+    evidence: mine[0]?.evidence[0]?.text ?? '',
+    code: 'SW106',
+  };
+}
+
+function hungRequest(facts: Facts, codes: ReadonlySet<string>, errors: readonly Finding[]): Link | undefined {
+  if (!codes.has('SW103')) return undefined;
+  const mine = errors.filter((each) => each.code === 'SW103');
+  const timedOut = valueOr(facts.snapshot.kubeletLog, undefined)?.runTimedOut ?? [];
+  return {
+    ...spanOf(facts, timedOut),
+    text: `${count(mine.length, 'RunPodSandbox has', 'RunPodSandbox have')} not ended inside the runtime`,
+    evidence: mine[0]?.evidence.find((each) => each.source === 'processes')?.text ?? mine[0]?.evidence[1]?.text ?? '',
+    code: 'SW103',
+  };
+}
+
+function runtimeDown(facts: Facts, errors: readonly Finding[]): Link | undefined {
+  const finding = errors.find((each) => each.code === 'SW105') ?? errors.find((each) => each.code === 'SW701');
+  if (finding === undefined) return undefined;
+  const log = valueOr(facts.snapshot.runtimeLog, undefined);
+  return {
+    ...spanOf(facts, [...(log?.duplicates ?? []), ...(log?.fatal ?? [])]),
+    text: 'the container runtime does not come up',
+    evidence: finding.evidence.at(-1)?.text ?? '',
+    code: finding.code,
+  };
+}
+
+function refused(facts: Facts): Link | undefined {
+  const errors = [...facts.pods.values()].flatMap((view) => view.errors);
+  if (errors.length === 0) return undefined;
+  const times = errors.reduce((sum, each) => sum + each.count, 0);
+  return {
+    ...spanOf(facts, errors),
+    text: `the runtime refused kubelet ${count(times, 'time', 'times')}: the name is reserved`,
+    evidence: errors[0]?.text ?? '',
+  };
+}
+
+function podsDown(errors: readonly Finding[]): Link | undefined {
+  const pods = [...new Set(errors.flatMap((each) => each.pods))].sort();
+  if (pods.length === 0) return undefined;
+  const shown = pods.slice(0, 4).join(', ');
+  return {
+    at: null,
+    agoNs: 0n,
+    lastedNs: null,
+    text: `${count(pods.length, 'pod does', 'pods do')} not run`,
+    evidence: pods.length > 4 ? `${shown} and ${pods.length - 4} more` : shown,
+  };
+}
+
+/** When the first of some records was written, and how long they went on. */
+function spanOf(facts: Facts, spans: readonly { first: Moment; last: Moment }[]): Pick<Link, 'at' | 'agoNs' | 'lastedNs'> {
+  const node = facts.node;
+  if (node === undefined || spans.length === 0) return { at: null, agoNs: null, lastedNs: null };
+  const firsts = spans.map((each) => agoNs(each.first, node)).filter((each) => each !== null);
+  const lasts = spans.map((each) => agoNs(each.last, node)).filter((each) => each !== null);
+  if (firsts.length === 0 || lasts.length === 0) return { at: null, agoNs: null, lastedNs: null };
+  const first = firsts.reduce((a, b) => (a > b ? a : b));
+  const last = lasts.reduce((a, b) => (a < b ? a : b));
+  return { at: null, agoNs: first, lastedNs: first > last ? first - last : null };
+}
+
+function count(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
+}

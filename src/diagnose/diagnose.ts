@@ -1,0 +1,56 @@
+import { severities } from '../model/finding.ts';
+import type { Diagnosis, Finding, Gap } from '../model/finding.ts';
+import { snapshotSources } from '../model/snapshot.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { catalogue } from './catalogue.ts';
+import { buildChain } from './chain.ts';
+import { buildFacts } from './facts.ts';
+import type { Facts } from './facts.ts';
+import { blindSpots, verdictOf } from './verdict.ts';
+
+/** What a snapshot means: the findings of every rule, the causal chain over them, the verdict, and what was not seen. Pure. */
+export function diagnose(snapshot: Snapshot): Diagnosis {
+  const facts = buildFacts(snapshot);
+  const findings = catalogue.flatMap((rule) => rule.examine(facts)).sort(byWeight);
+  const state = stateOf(facts, findings);
+  return {
+    verdict: verdictOf(facts, findings, state),
+    state,
+    chain: buildChain(facts, findings),
+    findings,
+    gaps: gapsOf(facts),
+  };
+}
+
+/** Errors count even where much is unknown; without the runtime's listing and without an error nothing was observed. */
+function stateOf(facts: Facts, findings: readonly Finding[]): Diagnosis['state'] {
+  if (findings.some((each) => each.severity === 'error')) return 'errors';
+  if (!facts.snapshot.runtime.known || !facts.snapshot.sandboxes.known) return 'unobservable';
+  if (findings.some((each) => each.severity === 'warning') || blindSpots(facts).length > 0) return 'warnings';
+  return 'healthy';
+}
+
+/** The sources that could not answer. The API counts only where a pod's fate hangs on what it would say. */
+function gapsOf(facts: Facts): Gap[] {
+  const podsMatter =
+    facts.kept.some((each) => each.view.wanted.wants === 'unknown') ||
+    facts.cures.some((cure) => cure.ghosts.some((ghost) => ghost.stake.lost !== 'nothing'));
+  return snapshotSources.flatMap((source) => {
+    const observed = facts.snapshot[source];
+    if (observed.known || (source === 'pods' && !podsMatter)) return [];
+    return [{ source, message: observed.message, hint: observed.hint }];
+  });
+}
+
+function byWeight(a: Finding, b: Finding): number {
+  return (
+    severities.indexOf(a.severity) - severities.indexOf(b.severity) ||
+    compare(a.code, b.code) ||
+    compare(a.object.name, b.object.name) ||
+    compare(a.object.id ?? '', b.object.id ?? '')
+  );
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

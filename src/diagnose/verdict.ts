@@ -1,0 +1,84 @@
+import type { Diagnosis, Finding } from '../model/finding.ts';
+import { valueOr } from '../model/observed.ts';
+import { bootClock } from './boot-clock.ts';
+import type { Facts } from './facts.ts';
+import { describeKubelet } from './ghost-finding.ts';
+import { describeDuration } from './time.ts';
+
+/** The one line a person reads first: how many pods are down and why; or that nothing is wrong. */
+export function verdictOf(facts: Facts, findings: readonly Finding[], state: Diagnosis['state']): string {
+  if (state === 'unobservable') return `Nothing could be observed: ${whyUnobservable(facts)}.`;
+  const errors = findings.filter((each) => each.severity === 'error');
+  if (errors.length > 0) return `${subject(errors)}: ${causeOf(facts, errors)}.`;
+  const warnings = findings.filter((each) => each.severity === 'warning');
+  const first = warnings[0];
+  if (first !== undefined) {
+    const more = warnings.length === 1 ? '' : ` (and ${plural(warnings.length - 1, 'more warning', 'more warnings')})`;
+    return `Nothing is down, but: ${lowerFirst(first.why.replace(/\.$/, ''))}${more}.`;
+  }
+  if (state === 'warnings') return `No fault found, but not all could be seen: ${blindSpots(facts).join('; ')}.`;
+  return healthy(facts);
+}
+
+/** Sources without which "nothing found" means little, and that are missing here, in plain words. */
+export function blindSpots(facts: Facts): string[] {
+  const { snapshot } = facts;
+  const kubeletDown = valueOr(snapshot.kubelet, undefined)?.running === false;
+  const spots: string[] = [];
+  if (!snapshot.containers.known) spots.push('the containers could not be listed');
+  if (!snapshot.kubelet.known) spots.push('whether kubelet runs is not known');
+  if (!snapshot.kubeletLog.known && !kubeletDown) spots.push("kubelet's log could not be read");
+  return spots;
+}
+
+function healthy(facts: Facts): string {
+  const running = [...facts.pods.values()].filter((view) => view.sandboxes.some((each) => each.ready)).length;
+  const kept = facts.kept.length;
+  const leftovers =
+    kept === 0 ? '' : `; ${plural(kept, 'NotReady sandbox is a normal leftover', 'NotReady sandboxes are normal leftovers')}`;
+  return `Healthy: ${plural(running, 'pod has its sandbox', 'pods have their sandboxes')}${leftovers}.`;
+}
+
+function subject(errors: readonly Finding[]): string {
+  const pods = new Set(errors.flatMap((each) => each.pods)).size;
+  return pods === 0 ? 'The node cannot run pods' : `${plural(pods, 'pod does', 'pods do')} not run`;
+}
+
+/** The deepest cause that the findings reach, in plain words. */
+function causeOf(facts: Facts, errors: readonly Finding[]): string {
+  const has = (code: string) => errors.some((each) => each.code === code);
+  if (has('SW105')) return 'the container runtime cannot start, because two records on its disk have one name';
+  if (has('SW701')) return 'the container runtime does not answer';
+  if (has('SW102')) return clockCause(facts);
+  if (has('SW703')) return 'the pod network is not ready, so sandboxes can be neither made nor removed';
+  if (has('SW106')) return 'dead sandboxes cannot be stopped, because their CNI plugin fails';
+  if (has('SW103')) return 'creating their sandboxes hangs inside the runtime, which holds the names';
+  if (has('SW104')) return 'half-created sandboxes hold their names';
+  if (has('SW109')) return 'the names of their containers are held';
+  if (has('SW101')) return 'dead sandboxes of an earlier boot hold their names';
+  return lowerFirst((errors[0]?.why ?? 'the cause is not known').replace(/\.$/, ''));
+}
+
+function clockCause(facts: Facts): string {
+  const clock = bootClock(facts);
+  const kubelet = describeKubelet(facts);
+  return clock === undefined
+    ? `their dead sandboxes are dated after the living ones, and ${kubelet} takes them for the newest`
+    : `the node booted with its clock ${describeDuration(clock.behindNs)} behind, ` +
+        `so ${kubelet} takes their dead sandboxes for the newest`;
+}
+
+function whyUnobservable(facts: Facts): string {
+  const { runtime, sandboxes } = facts.snapshot;
+  const missing = !runtime.known ? runtime : !sandboxes.known ? sandboxes : undefined;
+  return missing === undefined ? 'the runtime was not asked' : lowerFirst(missing.message.replace(/\.$/, ''));
+}
+
+function plural(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
+/** `The clock` → `the clock`, but `CNI` and `kubelet` stay. */
+function lowerFirst(text: string): string {
+  return /^[A-Z][a-z]/.test(text) ? text.charAt(0).toLowerCase() + text.slice(1) : text;
+}

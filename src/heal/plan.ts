@@ -1,0 +1,223 @@
+import type { Cure, Ghost } from '../diagnose/cure.ts';
+import { buildFacts } from '../diagnose/facts.ts';
+import type { Facts } from '../diagnose/facts.ts';
+import { inFlightErrors } from '../diagnose/in-flight-errors.ts';
+import { holdersOf } from '../diagnose/rules/sw103.ts';
+import { agoNs } from '../diagnose/time.ts';
+import type { Tier } from '../model/finding.ts';
+import { limits } from '../model/limits.ts';
+import { known, valueOr } from '../model/observed.ts';
+import type { Action, Plan, Refusal } from '../model/plan.ts';
+import { describePod, describeSandbox } from '../model/sandbox.ts';
+import type { Container, Sandbox } from '../model/sandbox.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+
+/** What a person (or the boot hook) allows. */
+export interface PlanOptions {
+  readonly allow: readonly Tier[];
+  /** Only these findings; an empty list means all. `object` is a name (`default/web/0`), a pod (`default/web`) or an id's beginning. */
+  readonly only: readonly { readonly code: string; readonly object?: string }[];
+}
+
+/** The ordered actions that mend what the snapshot shows, and what is left alone with why. Pure. */
+export function makePlan(snapshot: Snapshot, options: PlanOptions): Plan {
+  const facts = buildFacts(snapshot);
+  const parts = [
+    ...facts.cures.map((cure) => planRemovals(cure, options)),
+    ...planHungRequests(facts, options),
+    { actions: [], refusals: keptRefusals(facts), pods: [] },
+  ];
+  return {
+    actions: parts.flatMap((each) => each.actions),
+    refusals: parts.flatMap((each) => each.refusals),
+    pods: [...new Set(parts.flatMap((each) => each.pods))].sort(),
+  };
+}
+
+/**
+ * Whether a removal is still right for what is read of its pod now: undefined, or why not. `snapshot` is the look that
+ * the plan was made from; the pod's part of it is replaced by `fresh`, and the same rules are asked again.
+ */
+export function removalStillRight(
+  action: Action,
+  fresh: { readonly sandboxes: readonly Sandbox[]; readonly containers: readonly Container[] },
+  snapshot: Snapshot,
+  options: PlanOptions,
+): string | undefined {
+  if (action.guard.kind !== 'remove-sandbox') return undefined;
+  const { sandboxId, podUid, createdAtNs } = action.guard;
+  const now = fresh.sandboxes.find((each) => each.id === sandboxId);
+  if (now === undefined) return 'it is not listed any more';
+  if (now.state === 'ready') return 'it is READY now';
+  if (now.createdAtNs !== createdAtNs) return 'its creation date has changed';
+  const alive = fresh.containers.find(
+    (each) => each.sandboxId === sandboxId && (each.state === 'running' || each.state === 'created'),
+  );
+  if (alive) return `its container ${alive.name} is ${alive.state} now`;
+  const again = makePlan(withPod(snapshot, podUid, fresh), { ...options, only: [] });
+  if (again.actions.some((each) => each.kind === 'remove-sandbox' && each.target === sandboxId)) return undefined;
+  const refusal = again.refusals.find((each) => each.target === sandboxId);
+  return refusal?.reason ?? 'it does not block its pod any more';
+}
+
+function withPod(
+  snapshot: Snapshot,
+  podUid: string,
+  fresh: { readonly sandboxes: readonly Sandbox[]; readonly containers: readonly Container[] },
+): Snapshot {
+  const exits = new Map(valueOr(snapshot.containers, []).map((each) => [each.id, each.exit]));
+  const containers = fresh.containers.map((each) => {
+    const exit = each.exit ?? exits.get(each.id);
+    return exit === undefined ? each : { ...each, exit };
+  });
+  return {
+    ...snapshot,
+    sandboxes: known([...valueOr(snapshot.sandboxes, []).filter((each) => each.uid !== podUid), ...fresh.sandboxes]),
+    containers: known([...valueOr(snapshot.containers, []).filter((each) => each.podUid !== podUid), ...containers]),
+  };
+}
+
+/** All of a pod's removals or none: removing a part of what blocks it would cost something and mend nothing. */
+function planRemovals(cure: Cure, options: PlanOptions): Plan {
+  const chosen = cure.ghosts.filter((ghost) => isChosen(ghost, cure, options));
+  if (chosen.length === 0) return nothing;
+  const refused = cure.ghosts
+    .map((ghost) => refusalOf(ghost, options))
+    .filter((each): each is Refusal => each !== undefined);
+  if (refused.length === 0) {
+    return { actions: chosen.map((ghost) => removalOf(ghost, cure)), refusals: [], pods: [describePod(cure.view)] };
+  }
+  const others = chosen
+    .filter((ghost) => !refused.some((each) => each.target === ghost.sandbox.id))
+    .map((ghost) => refuse(ghost, `of no use alone: ${refused[0]?.object} would still block the pod`));
+  return { actions: [], refusals: [...refused, ...others], pods: [] };
+}
+
+const nothing: Plan = { actions: [], refusals: [], pods: [] };
+
+function refusalOf(ghost: Ghost, options: PlanOptions): Refusal | undefined {
+  if (ghost.obstacle !== undefined) return refuse(ghost, ghost.obstacle);
+  if (ghost.stake.lost === 'yes') return refuse(ghost, ghost.stake.why);
+  if (ghost.stake.lost === 'perhaps' && !options.allow.includes('disruptive')) {
+    return { ...refuse(ghost, ghost.stake.why), lift: '--allow=disruptive' };
+  }
+  return undefined;
+}
+
+function refuse(ghost: Ghost, reason: string): Refusal {
+  return { object: describeSandbox(ghost.sandbox), target: ghost.sandbox.id, code: ghost.code, reason };
+}
+
+function removalOf(ghost: Ghost, cure: Cure): Action {
+  const { sandbox } = ghost;
+  return {
+    kind: 'remove-sandbox',
+    target: sandbox.id,
+    object: describeSandbox(sandbox),
+    code: ghost.code,
+    tier: ghost.stake.lost === 'perhaps' ? 'disruptive' : 'safe',
+    reason: `${reasonWords[ghost.code]}; ${ghost.stake.why}`,
+    precondition: 'still NotReady, same date, no container running, no pause process, and still in the way',
+    expects: `${describePod(cure.view)} gets a new sandbox within 15 s`,
+    guard: {
+      kind: 'remove-sandbox',
+      sandboxId: sandbox.id,
+      podUid: sandbox.uid,
+      attempt: sandbox.attempt,
+      createdAtNs: sandbox.createdAtNs,
+    },
+  };
+}
+
+const reasonWords: Readonly<Record<Ghost['code'], string>> = {
+  SW101: 'it holds the name that kubelet asks for',
+  SW102: 'by its date kubelet takes it for the newest',
+  SW104: 'it was never finished and holds its name',
+  SW109: 'its dead container makes kubelet ask for a name that is taken',
+};
+
+function isChosen(ghost: Ghost, cure: Cure, options: PlanOptions): boolean {
+  return isWanted(options, ghost.code, describeSandbox(ghost.sandbox), describePod(cure.view), ghost.sandbox.id);
+}
+
+function isWanted(options: PlanOptions, code: string, name: string, pod: string, id: string): boolean {
+  if (options.only.length === 0) return true;
+  return options.only.some(
+    (each) =>
+      each.code === code &&
+      (each.object === undefined ||
+        each.object === name ||
+        each.object === pod ||
+        (each.object.length >= 6 && id.startsWith(each.object))),
+  );
+}
+
+/** Requests that hang past kubelet's deadline: end the CNI process that holds one, or else restart the runtime, once. */
+function planHungRequests(facts: Facts, options: PlanOptions): Plan[] {
+  const node = facts.node;
+  if (node === undefined) return [];
+  const seen = new Set<string>();
+  return inFlightErrors(facts).map((error): Plan => {
+    const object = describeSandbox(error.asked);
+    if (!isWanted(options, 'SW103', object, describePod(error.asked), error.holderId)) return nothing;
+    const refusal = (reason: string, lift?: string): Plan => ({
+      actions: [],
+      refusals: [
+        { object, target: error.holderId, code: 'SW103', reason, ...(lift === undefined ? {} : { lift }) },
+      ],
+      pods: [],
+    });
+    const ago = agoNs(error.first, node) ?? 0n;
+    if (ago < BigInt(limits.runPodSandboxTimeoutMs) * 1_000_000n) {
+      return refusal('its RunPodSandbox is younger than 4 minutes and may still end by itself');
+    }
+    const action = hungRequestAction(error, facts);
+    if (typeof action === 'string') return refusal(action);
+    if (!options.allow.includes('disruptive')) return refusal(`would ${action.reason}`, '--allow=disruptive');
+    if (seen.has(action.target)) return { ...nothing, pods: [describePod(error.asked)] };
+    seen.add(action.target);
+    return { actions: [action], refusals: [], pods: [describePod(error.asked)] };
+  });
+}
+
+type HeldSandbox = ReturnType<typeof inFlightErrors>[number];
+
+function hungRequestAction(error: HeldSandbox, facts: Facts): Action | string {
+  const cni = holdersOf(error, facts).find((each) => each.role === 'cni');
+  const shared = {
+    code: 'SW103',
+    tier: 'disruptive',
+    expects: `${describePod(error.asked)} gets a new sandbox within 15 s`,
+  } as const;
+  if (cni !== undefined) {
+    return {
+      ...shared,
+      kind: 'kill-cni',
+      target: `${cni.pid}@${cni.startedUptimeNs}`,
+      object: describeSandbox(error.asked),
+      reason: `end the hung CNI process ${cni.comm} (pid ${cni.pid})`,
+      precondition: 'the same process still runs',
+      guard: { kind: 'kill-cni', pid: cni.pid, startedUptimeNs: cni.startedUptimeNs },
+    };
+  }
+  const unit = valueOr(facts.snapshot.runtimeUnit, undefined)?.name;
+  if (unit === undefined) return "what holds it was not seen, and the runtime's unit is not known";
+  return {
+    ...shared,
+    kind: 'restart-runtime',
+    target: unit,
+    object: unit,
+    reason: `restart ${unit}; running pods live on`,
+    precondition: 'the same runtime still runs, and the name is still held by an id that is not listed',
+    guard: { kind: 'restart-runtime', unit },
+  };
+}
+
+function keptRefusals(facts: Facts): Refusal[] {
+  return facts.kept.map((each) => ({
+    object: describeSandbox(each.sandbox),
+    target: each.sandbox.id,
+    code: 'SW108',
+    reason: each.reason,
+  }));
+}

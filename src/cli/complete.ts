@@ -1,0 +1,86 @@
+import { catalogue } from '../diagnose/catalogue.ts';
+import { ExitCode } from '../model/errors.ts';
+import type { Args, CommandSpec, OptionSpec } from './frame/command.ts';
+import { commands } from './frame/commands.ts';
+import type { Io } from './frame/io.ts';
+import { globalOptions } from './frame/parse.ts';
+
+/** `sandwarden __complete WORD…`: what may stand at the place of the last word. The completion scripts ask it. */
+export async function run(args: Args, io: Io): Promise<ExitCode> {
+  io.stdout.write(
+    candidates(args.raw)
+      .map((each) => `${each}\n`)
+      .join(''),
+  );
+  return ExitCode.healthy;
+}
+
+/** One candidate per line, `value<TAB>what it is`; `:file` and `:directory` leave it to the shell. */
+export function candidates(words: readonly string[]): string[] {
+  const typed = words.at(-1) ?? '';
+  const before = words.slice(0, -1);
+  const command = commands.find((each) => !each.hidden && before.includes(each.name));
+  const options = [...(command?.options ?? []), ...globalOptions];
+  const value = valueAtCursor(before, typed, options);
+  if (value) return value;
+  if (!command && !typed.startsWith('-')) {
+    const visible = commands.filter((each) => !each.hidden);
+    return starting(
+      typed,
+      visible.map((each) => [each.name, each.summary] as const),
+    );
+  }
+  if (typed.startsWith('-')) {
+    const given = new Set(before);
+    const open = options.filter((each) => each.multiple || !given.has(`--${each.name}`));
+    const own = open.map((each) => [`--${each.name}`, each.says] as const);
+    const version = command ? [] : [['--version', 'the version'] as const];
+    return starting(typed, [...own, ...version]);
+  }
+  return command ? argumentCandidates(command, typed) : [];
+}
+
+/** The values of the option before the cursor, if there is one that takes a value; bash hands `--a=b` on as three words. */
+function valueAtCursor(before: readonly string[], typed: string, options: readonly OptionSpec[]): string[] | undefined {
+  const inline = /^(--[a-z-]+)=(.*)$/.exec(typed);
+  if (inline) {
+    const option = optionOf(inline[1] ?? '', options);
+    const prefix = `${inline[1]}=`;
+    return option && valuesOf(option, inline[2] ?? '').map((each) => (each.startsWith(':') ? each : prefix + each));
+  }
+  const last = before.at(-1) ?? '';
+  if (typed === '=' && last.startsWith('--')) return optionValues(last, '', options);
+  if (last === '=') return optionValues(before.at(-2) ?? '', typed, options);
+  return optionValues(last, typed, options);
+}
+
+function optionValues(name: string, typed: string, options: readonly OptionSpec[]): string[] | undefined {
+  const option = optionOf(name, options);
+  return option && valuesOf(option, typed);
+}
+
+function optionOf(typed: string, options: readonly OptionSpec[]): OptionSpec | undefined {
+  return options.find((each) => each.value && (typed === `--${each.name}` || typed === `-${each.short}`));
+}
+
+function valuesOf(option: OptionSpec, typed: string): string[] {
+  if (option.choices) return option.choices.filter((each) => each.startsWith(typed));
+  if (option.completes === 'code') return codes(typed);
+  return option.completes === undefined ? [] : [`:${option.completes}`];
+}
+
+function argumentCandidates(command: CommandSpec, typed: string): string[] {
+  if (command.argument?.completes === 'code') return codes(typed);
+  return (command.argument?.choices ?? []).filter((each) => each.startsWith(typed));
+}
+
+function codes(typed: string): string[] {
+  return starting(
+    typed.toUpperCase(),
+    catalogue.map((each) => [each.code, each.title] as const),
+  );
+}
+
+function starting(typed: string, of: readonly (readonly [string, string])[]): string[] {
+  return of.filter(([value]) => value.startsWith(typed)).map(([value, says]) => `${value}\t${says}`);
+}

@@ -1,0 +1,30 @@
+import { catalogue, ruleOf } from '../diagnose/catalogue.ts';
+import type { Rule } from '../diagnose/rule.ts';
+import { ExitCode, SandwardenError } from '../model/errors.ts';
+import { safeText } from '../model/safe-text.ts';
+import type { Args } from './frame/command.ts';
+import type { Io } from './frame/io.ts';
+import { didYouMean } from './frame/suggest.ts';
+import { ruleData } from './render/catalogue-json.ts';
+import { ruleText } from './render/catalogue-text.ts';
+import { jsonText } from './render/json.ts';
+import { styleOf } from './render/style.ts';
+
+/** `sandwarden explain CODE`. */
+export async function run(args: Args, io: Io): Promise<ExitCode> {
+  const rule = findRule(args.argument ?? '');
+  const text =
+    args.value('output') === 'json' ? jsonText(ruleData(rule)) : ruleText(rule, styleOf(io, args.flag('no-color')));
+  io.stdout.write(text);
+  return ExitCode.healthy;
+}
+
+/** The rule with this code or name. Throws ERR_USAGE with the nearest one. */
+export function findRule(typed: string): Rule {
+  const rule = ruleOf(typed);
+  if (rule) return rule;
+  const known = catalogue.flatMap((each) => [each.code, each.name]);
+  throw new SandwardenError('ERR_USAGE', `no finding is called '${safeText(typed, 60)}'`, {
+    hint: `${didYouMean(typed, known)}'sandwarden findings' lists them all.`,
+  });
+}

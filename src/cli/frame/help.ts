@@ -1,0 +1,48 @@
+import { wrap } from '../render/layout.ts';
+import type { CommandSpec, OptionSpec } from './command.ts';
+import { globalOptions } from './parse.ts';
+
+/** The help of one command, from its specification, at most `width` columns wide. */
+export function commandHelp(command: CommandSpec, width: number): string {
+  const options = [...command.options, ...globalOptions];
+  const argument = command.argument ? ` ${command.argument.choices?.join('|') ?? command.argument.name}` : '';
+  const lines = [`usage: sandwarden ${command.name}${argument} [OPTION]...`, ''];
+  for (const paragraph of command.about.split('\n')) lines.push(...wrap(paragraph, width));
+  lines.push(
+    '',
+    'Options:',
+    ...table(
+      options.map((each) => [leftOf(each), rightOf(each)] as const),
+      width,
+    ),
+  );
+  lines.push('', 'Examples:');
+  for (const [line, says] of command.examples) {
+    lines.push(`  ${line}`, ...wrap(says, width - 6).map((each) => `      ${each}`));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function leftOf(option: OptionSpec): string {
+  const short = option.short ? `-${option.short}, ` : '    ';
+  return `${short}--${option.name}${option.value ? ` ${option.value}` : ''}`;
+}
+
+function rightOf(option: OptionSpec): string {
+  const notes = [
+    ...(option.choices ? [option.choices.join(', ')] : []),
+    ...(option.multiple ? ['may be given several times'] : []),
+  ];
+  return notes.length === 0 ? option.says : `${option.says} (${notes.join('; ')})`;
+}
+
+function table(rows: readonly (readonly [string, string])[], width: number): string[] {
+  const left = Math.max(...rows.map(([each]) => each.length)) + 2;
+  // Where two columns do not fit, the explanation goes below.
+  if (width - left - 2 < 24) {
+    return rows.flatMap(([name, says]) => [`  ${name}`, ...wrap(says, width - 8).map((each) => `        ${each}`)]);
+  }
+  return rows.flatMap(([name, says]) =>
+    wrap(says, width - left - 2).map((each, index) => `  ${(index === 0 ? name : '').padEnd(left)}${each}`),
+  );
+}

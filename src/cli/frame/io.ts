@@ -1,0 +1,17 @@
+/** What a command may do with the world of its caller; tests hand in their own. */
+export interface Io {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly stdinIsTerminal: boolean;
+  /** Asks a question at the terminal; true only for an explicit yes. Rejects when `signal` is aborted. */
+  confirm(question: string, signal?: AbortSignal): Promise<boolean>;
+}
+
+export interface Output {
+  write(text: string): void;
+  readonly isTerminal: boolean;
+  readonly columns: number | undefined;
+  /** Whether this stream takes colours by NO_COLOR, FORCE_COLOR, TERM and what it is connected to. */
+  readonly takesColour: boolean;
+}

@@ -1,0 +1,49 @@
+import { createInterface } from 'node:readline/promises';
+import type { WriteStream } from 'node:tty';
+import { styleText } from 'node:util';
+import type { Io, Output } from './io.ts';
+
+/** The streams and the environment of this process. A reader that went away (EPIPE) ends the writing quietly. */
+export function processIo(): Io {
+  return {
+    env: process.env,
+    stdout: outputOver(process.stdout),
+    stderr: outputOver(process.stderr),
+    stdinIsTerminal: process.stdin.isTTY === true,
+    confirm: (question, signal) => confirmAtTerminal(question, signal),
+  };
+}
+
+function outputOver(stream: WriteStream): Output {
+  let gone = false;
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    gone = true;
+    // The reader closed the pipe (`| head -1`): it has what it wanted.
+    if (error.code === 'EPIPE') return;
+    process.exitCode = 74;
+    if (stream !== process.stderr) process.stderr.write(`sandwarden: cannot write the output: ${error.message}\n`);
+  });
+  return {
+    write: (text) => {
+      if (!gone) stream.write(text);
+    },
+    isTerminal: stream.isTTY === true,
+    get columns() {
+      return stream.isTTY ? stream.columns : undefined;
+    },
+    // styleText knows the rules of NO_COLOR, FORCE_COLOR, NODE_DISABLE_COLORS and TERM for a stream.
+    takesColour: styleText('red', 'x', { stream }) !== 'x',
+  };
+}
+
+async function confirmAtTerminal(question: string, signal?: AbortSignal): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  // Ctrl-C at the prompt comes as readline's own event; handed on, it ends like anywhere else.
+  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  try {
+    const answer = await lines.question(question, signal === undefined ? {} : { signal });
+    return /^(y|yes)$/i.test(answer.trim());
+  } finally {
+    lines.close();
+  }
+}

@@ -1,0 +1,26 @@
+/** `sandwarden --help`: plain text, so that it loads nothing. test/cli/help.test.ts holds it to the commands. */
+export const topHelp = `Keeps the pod sandboxes of a Kubernetes node healthy: finds what blocks pods
+after a power cut, says why, and mends exactly that.
+
+usage: sandwarden COMMAND [OPTION]...
+
+  check        say what is wrong with the pod sandboxes of this node, and why
+  heal         mend exactly what blocks the pods, after showing the plan
+  explain      tell all about one finding
+  findings     list everything that can be found
+  snapshot     write the node down as a file, for a bug report
+  history      list what was done here, when, why, and how it ended
+  demo         watch a power cut being found and healed, on an embedded node
+  completion   print the completion script of a shell
+
+  sandwarden COMMAND --help tells more, with examples.
+
+Examples:
+  sandwarden check                 What is wrong here? Changes nothing.
+  sandwarden heal                  Shows the plan, asks, mends, watches.
+  sandwarden explain SW102         What does this code mean?
+
+Exit codes: 0 healthy, 10 warnings only, 20 errors found, 30 healing incomplete,
+64 wrong usage, 69 nothing could be observed, 70 a bug of Sandwarden,
+77 permission denied, 130 interrupted.
+`;

@@ -1,0 +1,161 @@
+import type { Action, ActionOutcome, Outcome, Plan, Refusal } from '../../model/plan.ts';
+import { hang, wrap } from './layout.ts';
+import { type Paint, paint, type Style, shown } from './style.ts';
+import { formatMs } from './time.ts';
+
+/** How many objects with the same reason are named one by one. */
+const ALIKE = 3;
+/** From more actions than this, only the first of a kind is written out; each is still named. */
+const WRITTEN_OUT = 6;
+const NAMES = 6;
+
+/** What an action does, in plain words, as an order. */
+export function actionTitle(action: Pick<Action, 'kind' | 'object' | 'target'>, style: Style): string {
+  const object = shown(style, action.object);
+  const target = shown(style, action.target);
+  switch (action.kind) {
+    case 'remove-sandbox':
+      return `remove sandbox ${object} (${target})`;
+    case 'kill-cni':
+      return `kill the CNI process ${target} of ${object}`;
+    case 'restart-runtime':
+      return `restart ${target}`;
+  }
+}
+
+/** The plan of `heal`: each action with its reason, its conditions and what should follow; then each refusal. */
+export function planText(plan: Plan, style: Style): string {
+  const lines = [...headLines(plan, style)];
+  const digits = String(plan.actions.length).length;
+  plan.actions.forEach((action, index) => {
+    const number = `${String(index + 1).padStart(digits)}. `;
+    const before = plan.actions[index - 1];
+    const brief = plan.actions.length > WRITTEN_OUT && before !== undefined && alike(before, action);
+    if (brief) lines.push(...hang(headOf(action, style), style.width, number));
+    else lines.push('', ...actionLines(action, number, style));
+  });
+  if (plan.actions.length > WRITTEN_OUT) {
+    lines.push(
+      '',
+      ...wrap('Actions without words of their own have the same kind of reason as the one above.', style.width),
+    );
+  }
+  if (plan.refusals.length > 0) lines.push('', ...refusalLines(plan.refusals, style));
+  return `${lines.join('\n')}\n`;
+}
+
+function headLines(plan: Plan, style: Style): string[] {
+  const count = plan.actions.length;
+  const goal = plan.pods.length > 0 ? `, so that ${listed(plan.pods, style)} can start` : '';
+  const text = count === 0 ? 'The plan: nothing to do.' : `The plan: ${count} ${plural('action', count)}${goal}.`;
+  return wrap(text, style.width).map((line) => paint(style, 'bold', line));
+}
+
+function actionLines(action: Action, number: string, style: Style): string[] {
+  const inner = ' '.repeat(number.length);
+  return [
+    ...hang(headOf(action, style), style.width, number, `${inner}  `),
+    ...hang(shown(style, action.reason), style.width, `${inner}because  `),
+    ...hang(shown(style, action.precondition), style.width, `${inner}only if  `),
+    ...hang(shown(style, action.expects), style.width, `${inner}expect   `),
+  ];
+}
+
+function headOf(action: Action, style: Style): string {
+  const tierPaint: Paint = action.tier === 'safe' ? 'green' : ['bold', 'red'];
+  const title = `${actionTitle(action, style)} ${paint(style, 'dim', shown(style, action.code))}`;
+  return `${title} ${paint(style, tierPaint, action.tier)}`;
+}
+
+function alike(a: Action, b: Action): boolean {
+  return a.kind === b.kind && a.code === b.code && a.tier === b.tier;
+}
+
+function refusalLines(refusals: readonly Refusal[], style: Style): string[] {
+  const groups = new Map<string, Refusal[]>();
+  for (const each of refusals) {
+    const key = `${each.code}\n${each.reason}\n${each.lift ?? ''}`;
+    groups.set(key, [...(groups.get(key) ?? []), each]);
+  }
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group;
+    if (!first) return [];
+    const lift = first.lift === undefined ? '' : ` (${shown(style, first.lift)} would lift this)`;
+    const reason = `${shown(style, first.reason)}${lift}`;
+    if (group.length <= ALIKE) {
+      return group.flatMap((each) =>
+        hang(
+          `${paint(style, 'yellow', 'not')} touching ${shown(style, each.object)}: ${reason}`,
+          style.width,
+          '',
+          '  ',
+        ),
+      );
+    }
+    const names = listed(
+      group.map((each) => each.object),
+      style,
+    );
+    return hang(
+      `${paint(style, 'yellow', 'not')} touching ${group.length} objects: ${reason}: ${names}`,
+      style.width,
+      '',
+      '  ',
+    );
+  });
+}
+
+/** What became of the plan, and how long the pods took to come back. */
+export function outcomeText(outcome: Outcome, style: Style): string {
+  const lines = outcome.actions.flatMap((each) => resultLines(each, style));
+  if (outcome.stopped) {
+    const { message, hint, code } = outcome.stopped;
+    const text = `Stopped: ${shown(style, message)} [${shown(style, code)}]`;
+    lines.push('', ...wrap(text, style.width).map((line) => paint(style, ['bold', 'red'], line)));
+    if (hint !== '') lines.push(...hang(shown(style, hint), style.width, '  '));
+  }
+  lines.push('', ...recoveryLines(outcome, style));
+  return `${lines.join('\n')}\n`;
+}
+
+const resultPaint: Readonly<Record<ActionOutcome['result'], Paint>> = {
+  done: 'green',
+  already: 'green',
+  failed: ['bold', 'red'],
+  skipped: 'yellow',
+};
+
+function resultLines(each: ActionOutcome, style: Style): string[] {
+  const label = paint(style, resultPaint[each.result], each.result.padEnd(7));
+  const took = each.result === 'done' ? ` ${paint(style, 'dim', `+${formatMs(each.tookMs)}`)}` : '';
+  const head = `${actionTitle(each.action, style)}${took}`;
+  const lines = hang(head, style.width, `${label} `, ' '.repeat(10));
+  return each.why === '' ? lines : [...lines, ...hang(shown(style, each.why), style.width, ' '.repeat(10))];
+}
+
+function recoveryLines(outcome: Outcome, style: Style): string[] {
+  const { recovery } = outcome;
+  const took = formatMs(recovery.tookMs);
+  const back = recovery.recovered.length;
+  const waiting = recovery.waiting.flatMap(({ pod, why }) =>
+    hang(`${shown(style, pod)}: ${shown(style, why)}`, style.width, '  still waiting  ', ' '.repeat(17)),
+  );
+  const again = back === 0 ? '' : `: ${back} ${plural('pod', back)} came back (${listed(recovery.recovered, style)})`;
+  const says = {
+    recovered: `Recovered in ${took}${again}.`,
+    partly: `Partly recovered after ${took}${again}.`,
+    'not-yet': `Not recovered after ${took}.`,
+    'not-checked': 'Whether the pods recovered was not checked.',
+  }[recovery.state];
+  const how: Paint = recovery.state === 'recovered' ? ['bold', 'green'] : ['bold', 'yellow'];
+  return [...wrap(says, style.width).map((line) => paint(style, how, line)), ...waiting];
+}
+
+function listed(names: readonly string[], style: Style): string {
+  const some = names.slice(0, NAMES).map((each) => shown(style, each));
+  return names.length > NAMES ? `${some.join(', ')} and ${names.length - NAMES} more` : some.join(', ');
+}
+
+function plural(word: string, count: number): string {
+  return count === 1 ? word : `${word}s`;
+}

@@ -1,0 +1,17 @@
+import type { SnapshotSource } from '../../model/snapshot.ts';
+
+/** What a source of a snapshot is called in a report. */
+export const sourceNames: Readonly<Record<SnapshotSource, string>> = {
+  node: 'the node',
+  clock: 'the clock',
+  boots: 'boot record',
+  runtime: 'the runtime',
+  runtimeUnit: "the runtime's unit",
+  sandboxes: 'sandbox list',
+  containers: 'container list',
+  kubelet: 'kubelet',
+  kubeletLog: "kubelet's log",
+  runtimeLog: "the runtime's log",
+  processes: 'processes',
+  pods: 'pods of the API',
+};

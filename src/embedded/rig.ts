@@ -1,5 +1,7 @@
 import type { CriRunner } from '../cri/types.ts';
 
+export { embeddedRig } from './embedded-rig.ts';
+
 /**
  * How the scripted CNI plugin answers. `hang`: it never returns and is killed at the call's deadline.
  * `hold`: it hangs and a grandchild keeps its stdout open until released, so the call outlives the client's deadline.

@@ -1,0 +1,91 @@
+import type { TurnableClock } from './clock.ts';
+import { CniPlugin } from './cni.ts';
+import { Disk } from './disk.ts';
+import { Died } from './faults.ts';
+import type { Random } from './random.ts';
+
+/** A process of a container or a pause process, under its shim: it outlives the daemon, but not the power. */
+export interface Task {
+  readonly pid: number;
+  /** Set when it has ended. */
+  exit: { readonly code: number; readonly atNs: bigint } | undefined;
+  /** The daemon's ear; a daemon that dies takes it off. */
+  onExit: (() => void) | undefined;
+}
+
+/** How long a process lives by itself and what it leaves. Undefined: until it is killed. */
+export type Lifetime = { readonly afterMs: number; readonly code: number } | undefined;
+
+/** The machine under the daemon: a disk that survives a power cut; processes and a tmpfs that do not. */
+export class Machine {
+  readonly disk = new Disk();
+  readonly cni: CniPlugin;
+  readonly tasks = new Map<string, Task>();
+  readonly netns = new Set<string>();
+  readonly clock: TurnableClock;
+  readonly random: Random;
+  #power = new AbortController();
+  #lastPid = 300;
+
+  constructor(clock: TurnableClock, random: Random) {
+    this.clock = clock;
+    this.random = random;
+    this.cni = new CniPlugin();
+  }
+
+  /** Aborted when the power is cut. */
+  get power(): AbortSignal {
+    return this.#power.signal;
+  }
+
+  newPid(): number {
+    this.#lastPid += 1 + Math.floor(this.random.next() * 12);
+    return this.#lastPid;
+  }
+
+  spawn(id: string, lifetime: Lifetime): Task {
+    const task: Task = { pid: this.newPid(), exit: undefined, onExit: undefined };
+    this.tasks.set(id, task);
+    if (lifetime) void this.#endLater(id, task, lifetime);
+    return task;
+  }
+
+  /** SIGKILL (137) or the end by itself. Without effect on a task that has ended. */
+  end(task: Task, code: number): void {
+    if (task.exit) return;
+    task.exit = { code, atNs: this.clock.wallNs() };
+    task.onExit?.();
+  }
+
+  openNetns(): string {
+    const hex = this.random.hex(32);
+    const path = `/var/run/netns/cni-${[hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')}`;
+    this.netns.add(path);
+    return path;
+  }
+
+  /** Everything that is not on the disk is gone. Whoever starts processes again calls `powerOn` first. */
+  powerCut(): void {
+    this.#power.abort(new Died('the machine'));
+    for (const task of this.tasks.values()) task.onExit = undefined;
+    this.tasks.clear();
+    this.netns.clear();
+    this.cni.releaseHeld();
+  }
+
+  powerOn(): void {
+    this.#power = new AbortController();
+    this.#lastPid = 300;
+    this.clock.reboot();
+  }
+
+  async #endLater(id: string, task: Task, lifetime: NonNullable<Lifetime>): Promise<void> {
+    try {
+      await this.clock.sleep(lifetime.afterMs, this.power);
+    } catch (error) {
+      if (error instanceof Died) return;
+      throw error;
+    }
+    if (this.tasks.get(id) === task) this.end(task, lifetime.code);
+  }
+}

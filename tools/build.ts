@@ -62,6 +62,10 @@ async function main(): Promise<void> {
     const bytes = Object.values(metafile.outputs).reduce((sum, output) => sum + output.bytes, 0);
     const took = Math.round(performance.now() - started);
     process.stdout.write(`build    dist/sandwarden.js (${Math.round(bytes / 1024)} KiB in all, ${took} ms)\n`);
+  } catch (error) {
+    // esbuild has already said which line of which file.
+    if (!(error instanceof Error && 'errors' in error)) throw error;
+    process.exitCode = 1;
   } finally {
     rmSync(fresh, { recursive: true, force: true });
   }

@@ -1,6 +1,6 @@
 /**
- * Runs the tests: `test.ts [--fast] [PART OF A PATH…]`. First those that can run beside each other, then, one at a time,
- * those that share the machine (test/scenario, test/real). Ends with `N passed, N failed` and the right exit code.
+ * Runs the tests: `test.ts [--fast] [PART OF A PATH…]`. First those that can run beside each other, then, one at
+ * a time, those that share the machine (test/scenario, test/real). Ends with `N passed, N failed`.
  */
 import { globSync } from 'node:fs';
 import { resolve } from 'node:path';

@@ -32,7 +32,10 @@ function byJournal(views: Views): BootClock | undefined {
 function bySandboxes(views: Views): BootClock | undefined {
   const node = views.node;
   if (node === undefined) return undefined;
-  const newest = [...views.sandboxById.values()].reduce((max, each) => (each.createdAtNs > max ? each.createdAtNs : max), 0n);
+  const newest = [...views.sandboxById.values()].reduce(
+    (max, each) => (each.createdAtNs > max ? each.createdAtNs : max),
+    0n,
+  );
   const behindNs = newest - node.wallNs;
   if (behindNs < slackNs) return undefined;
   return {

@@ -101,7 +101,9 @@ function networkDown(facts: Facts, codes: ReadonlySet<string>): Link | undefined
 
 function stopFails(facts: Facts, codes: ReadonlySet<string>, errors: readonly Finding[]): Link | undefined {
   if (!codes.has('SW106')) return undefined;
-  const failed = (valueOr(facts.snapshot.kubeletLog, undefined)?.stopFailed ?? []).filter((each) => each.during === 'sync');
+  const failed = (valueOr(facts.snapshot.kubeletLog, undefined)?.stopFailed ?? []).filter(
+    (each) => each.during === 'sync',
+  );
   const mine = errors.filter((each) => each.code === 'SW106');
   return {
     ...spanOf(facts, failed),
@@ -160,7 +162,10 @@ function podsDown(errors: readonly Finding[]): Link | undefined {
 }
 
 /** When the first of some records was written, and how long they went on. */
-function spanOf(facts: Facts, spans: readonly { first: Moment; last: Moment }[]): Pick<Link, 'at' | 'agoNs' | 'lastedNs'> {
+function spanOf(
+  facts: Facts,
+  spans: readonly { first: Moment; last: Moment }[],
+): Pick<Link, 'at' | 'agoNs' | 'lastedNs'> {
   const node = facts.node;
   if (node === undefined || spans.length === 0) return { at: null, agoNs: null, lastedNs: null };
   const firsts = spans.map((each) => agoNs(each.first, node)).filter((each) => each !== null);

@@ -53,10 +53,11 @@ function cureByOrder(view: PodView, facts: Views): Cure | undefined {
   const least = leastRemoval(view.sandboxes, removable, order, node.wallNs, (each) => costOf(each, view));
   if (least === undefined || least.length === 0) return undefined;
   const onlyPerhaps = facts.orders.length > 1;
+  const leaving = new Set(least.map((each) => each.id));
   const odd = new Set(outOfOrder(view, node).map((each) => each.id));
   const ghosts = least.map((sandbox) => {
     const code: GhostCode = sandbox.createdAtNs <= 0n ? 'SW104' : odd.has(sandbox.id) ? 'SW102' : 'SW101';
-    return ghostOf(sandbox, code, view, facts, onlyPerhaps, view.errors[0]);
+    return ghostOf(sandbox, code, { view, facts, onlyPerhaps, leaving, error: view.errors[0] });
   });
   return { view, ghosts, order, onlyPerhaps };
 }
@@ -66,8 +67,9 @@ function cureBySandboxError(view: PodView, facts: Views): Cure | undefined {
   const error = view.errors.find((each) => each.kind === 'sandbox' && each.count >= 2 && isGhost(each.holderId, facts));
   const sandbox = error && facts.sandboxById.get(error.holderId);
   if (error === undefined || sandbox === undefined || sandbox.uid !== view.uid) return undefined;
+  if (sandbox.attempt !== error.asked.attempt) return undefined;
   const code: GhostCode = sandbox.createdAtNs <= 0n ? 'SW104' : 'SW101';
-  return { view, ghosts: [ghostOf(sandbox, code, view, facts, false, error)], order: undefined, onlyPerhaps: false };
+  return { view, ghosts: [byErrorGhost(sandbox, code, view, facts, error)], order: undefined, onlyPerhaps: false };
 }
 
 /**
@@ -87,7 +89,7 @@ function cureByContainerError(view: PodView, facts: Views): Cure | undefined {
     if (sandbox === undefined || holdsRunning(sandbox, view)) continue;
     return {
       view,
-      ghosts: [ghostOf(sandbox, 'SW109', view, facts, false, error)],
+      ghosts: [byErrorGhost(sandbox, 'SW109', view, facts, error)],
       order: undefined,
       onlyPerhaps: false,
     };
@@ -95,20 +97,26 @@ function cureByContainerError(view: PodView, facts: Views): Cure | undefined {
   return undefined;
 }
 
-function ghostOf(
-  sandbox: ListedSandbox,
-  code: GhostCode,
-  view: PodView,
-  facts: Views,
-  onlyPerhaps: boolean,
-  error: NameHeld | undefined,
-): Ghost {
+function byErrorGhost(sandbox: ListedSandbox, code: GhostCode, view: PodView, facts: Views, error: NameHeld): Ghost {
+  return ghostOf(sandbox, code, { view, facts, onlyPerhaps: false, leaving: new Set([sandbox.id]), error });
+}
+
+interface GhostContext {
+  readonly view: PodView;
+  readonly facts: Views;
+  readonly onlyPerhaps: boolean;
+  /** The ids that go together. */
+  readonly leaving: ReadonlySet<string>;
+  readonly error: NameHeld | undefined;
+}
+
+function ghostOf(sandbox: ListedSandbox, code: GhostCode, of: GhostContext): Ghost {
   return {
     sandbox,
     code,
-    stake: stakeOf(sandbox, view),
-    obstacle: obstacleOf(sandbox, view, facts, onlyPerhaps),
-    error,
+    stake: stakeOf(sandbox, of.view, of.leaving),
+    obstacle: obstacleOf(sandbox, of.view, of.facts, of.onlyPerhaps),
+    error: of.error,
   };
 }
 
@@ -133,7 +141,7 @@ function holdsRunning(sandbox: ListedSandbox, view: PodView): boolean {
 
 /** Prefer what costs least to lose: a half-created sandbox, then one without records, then one whose records stay elsewhere. */
 function costOf(sandbox: ListedSandbox, view: PodView): number {
-  const lost = { nothing: 0, perhaps: 100, yes: 10_000 }[stakeOf(sandbox, view).lost];
+  const lost = { nothing: 0, perhaps: 100, yes: 10_000 }[stakeOf(sandbox, view, new Set()).lost];
   const records = view.containers.filter((each) => each.sandboxId === sandbox.id).length;
   return lost + records + (sandbox.createdAtNs <= 0n ? 0 : 1);
 }

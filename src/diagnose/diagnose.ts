@@ -1,11 +1,11 @@
-import { severities } from '../model/finding.ts';
 import type { Diagnosis, Finding, Gap } from '../model/finding.ts';
-import { snapshotSources } from '../model/snapshot.ts';
+import { severities } from '../model/finding.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { snapshotSources } from '../model/snapshot.ts';
 import { catalogue } from './catalogue.ts';
 import { buildChain } from './chain.ts';
-import { buildFacts } from './facts.ts';
 import type { Facts } from './facts.ts';
+import { buildFacts } from './facts.ts';
 import { blindSpots, verdictOf } from './verdict.ts';
 
 /** What a snapshot means: the findings of every rule, the causal chain over them, the verdict, and what was not seen. Pure. */

@@ -9,6 +9,8 @@ export interface Stake {
 }
 
 /**
+ * What goes with `sandbox` when it and the sandboxes `leaving` (by id) are removed.
+ *
  * docs/safety.md, rule 4: the container records of a sandbox go with it (containerd sandbox_remove.go), and with them
  * the logs of a finished pod and kubelet's memory that a container has run already.
  *
@@ -16,7 +18,7 @@ export interface Stake {
  * it never asks for an attempt ≥ 1 for a `Never` pod that has container records, and an `OnFailure` container that
  * exited with another code than 0 is one that kubelet runs again by itself.
  */
-export function stakeOf(sandbox: Sandbox, view: PodView): Stake {
+export function stakeOf(sandbox: Sandbox, view: PodView, leaving: ReadonlySet<string>): Stake {
   const own = view.containers.filter((each) => each.sandboxId === sandbox.id);
   if (own.some((each) => each.state === 'running' || each.state === 'created')) {
     return { lost: 'yes', why: 'a container of it is running or about to' };
@@ -25,7 +27,7 @@ export function stakeOf(sandbox: Sandbox, view: PodView): Stake {
   if (own.length === 0) return { lost: 'nothing', why: 'it holds no container records' };
   if (view.wanted.wants === 'unknown') return { lost: 'yes', why: view.wanted.because };
   if (view.pod?.restartPolicy === 'Always') return { lost: 'nothing', why: 'its pod restarts always' };
-  if (own.every((each) => isRecordedElsewhere(each, view))) {
+  if (own.every((each) => isRecordedElsewhere(each, view, leaving))) {
     return { lost: 'nothing', why: 'newer records of the same containers stay' };
   }
   if (view.pod?.restartPolicy === 'Never') {
@@ -48,11 +50,12 @@ function ofPodThatMayRunAgain(own: readonly Container[], pod: Pod | undefined, v
   return { lost: 'nothing', why: 'none of its containers has finished, so kubelet runs them again anyway' };
 }
 
-/** Whether a kept sandbox of the pod has a later run of the same container: kubelet then remembers that one. */
-function isRecordedElsewhere(container: Container, view: PodView): boolean {
+/** Whether a sandbox of the pod that stays has a later run of the same container: kubelet then remembers that one. */
+function isRecordedElsewhere(container: Container, view: PodView, leaving: ReadonlySet<string>): boolean {
   return view.containers.some(
     (each) =>
       each.sandboxId !== container.sandboxId &&
+      !leaving.has(each.sandboxId) &&
       each.name === container.name &&
       (each.attempt > container.attempt || each.state === 'running'),
   );

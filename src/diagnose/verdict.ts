@@ -35,7 +35,9 @@ function healthy(facts: Facts): string {
   const running = [...facts.pods.values()].filter((view) => view.sandboxes.some((each) => each.ready)).length;
   const kept = facts.kept.length;
   const leftovers =
-    kept === 0 ? '' : `; ${plural(kept, 'NotReady sandbox is a normal leftover', 'NotReady sandboxes are normal leftovers')}`;
+    kept === 0
+      ? ''
+      : `; ${plural(kept, 'NotReady sandbox is a normal leftover', 'NotReady sandboxes are normal leftovers')}`;
   return `Healthy: ${plural(running, 'pod has its sandbox', 'pods have their sandboxes')}${leftovers}.`;
 }
 

@@ -20,6 +20,8 @@ export const limits = {
   runPodSandboxTimeoutMs: 240_000,
   /** kubelet repeats a failed sync after 10–15 s (pod_workers.go completeWork) and a good one after 60–90 s: an error older than this is over. */
   errorCurrentForMs: 150_000,
+  /** A refusal that still goes on has been repeated within this time: one retry of 15 s, and slack for a loaded node. */
+  refusalRepeatsWithinMs: 45_000,
   /** kubelet's garbage collection runs each minute (ContainerGCPeriod); two cycles and some slack. */
   garbageOverdueMs: 150_000,
   /** A clock that differs by less than this is not "behind": ext4 commits every 5 s, a boot takes its time. */
@@ -52,6 +54,12 @@ export const limits = {
   journalSinceMs: 30 * 60_000,
   /** A journal line longer than this is cut before it is parsed. */
   journalLineBytes: 64 * 1024,
+  /** A journal record with all its fields; a message that is no UTF-8 is written as numbers, four characters a byte. */
+  journalRecordBytes: 1024 * 1024,
+  /** Different things one log may tell of; what comes after is not kept. */
+  logRecords: 5_000,
+  /** Log lines this close tell of one failure: kubelet logs one three or four times, and retries after 1 s or more. */
+  sameFailureMs: 900,
 
   /** A snapshot file larger than this is refused. */
   snapshotBytes: 256 * 1024 * 1024,
@@ -59,4 +67,19 @@ export const limits = {
   configBytes: 1024 * 1024,
   /** One entry of our own journal. */
   journalEntryBytes: 64 * 1024,
+  /** Our journal is turned over at this size; the generation before it is kept and read too. */
+  journalBytes: 8 * 1024 * 1024,
+  /** A text of others (an error, a reason) in an entry of our journal is cut at this length. */
+  journalTextLength: 1_000,
+  /** A disk that does not confirm a journal entry within this time is a reason not to act. */
+  journalSyncTimeoutMs: 60_000,
+  /** What was read before an act and is older than this when the act may begin is read again. */
+  guardFreshMs: 1_000,
+  /** Deadline of a whole look, and of a restart of the runtime until CRI answers. */
+  lookTimeoutMs: 60_000,
+  restartTimeoutMs: 180_000,
+  /** After Ctrl-C, how long a call that is under way is waited for. */
+  interruptGraceMs: 15_000,
+  /** How often the lock is tried again when somebody else moves it at the same time. */
+  lockTries: 16,
 } as const;

@@ -69,6 +69,8 @@ export interface RuntimeLog {
   readonly fatal: readonly (Span & { readonly text: string })[];
   /** RunPodSandbox calls of this start of the daemon that neither returned nor failed. */
   readonly running: readonly { readonly pod: SandboxName; readonly at: Moment }[];
+  /** The sandboxes whose RunPodSandbox has returned or failed, or that were removed, newest last, as far as the log reaches. */
+  readonly settledIds?: readonly string[];
   /** "failed to destroy network for sandbox …", with the plugin's words. */
   readonly cniDelFailed: readonly (Span & { readonly sandboxId: string; readonly error: string })[];
 }

@@ -23,6 +23,7 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 STAMP_NODE := .tools/node-$(NODE_VERSION)-$(ARCH).stamp
 STAMP_DEPS := .tools/dependencies.stamp
 STAMP_APT := .tools/apt.stamp
+STAMP_LAB := .cache/lab.stamp
 SOURCES := $(shell find src proto -type f 2>/dev/null)
 NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
 say = @printf '%-8s %s\n' '$(1)' '$(2)'
@@ -61,7 +62,7 @@ demo: build ## A power cut on the embedded node: check, heal, check (no root, no
 demo-real: build ## The same on a real containerd (root)
 	@$(NODE) dist/sandwarden.js demo --real
 
-test: build $(if $(filter 0,$(shell id -u)),$(STAMP_APT)) ## All tests; as root also those on the real containerd
+test: build $(if $(filter 0,$(shell id -u)),$(STAMP_APT) $(STAMP_LAB)) ## All tests; as root also the real containerd
 	@$(NODE) tools/test.ts
 
 test-fast: build ## The tests that need neither root nor a containerd
@@ -89,8 +90,16 @@ docs: build ## Make docs/findings from the catalogue
 bench: build ## Measure against the stated limits
 	@env -u NODE_EXTRA_CA_CERTS $(NODE) bench/run.ts
 
-lab-install: $(STAMP_DEPS) ## Install what the real containerd needs (root)
+lab-install: $(STAMP_DEPS) ## Fetch containerd 1.6, 1.7 and 2.1 from Debian into .cache/lab (root)
 	@$(NODE) lab/install.ts
+	@touch $(STAMP_LAB)
+
+# Where they cannot be had (another distribution, no network), the tests that need them skip and say so.
+$(STAMP_LAB): lab/install.ts lab/flavours.ts | $(STAMP_DEPS)
+	$(call say,setup,containerd of several Debians)
+	@mkdir -p $(@D)
+	@$(NODE) lab/install.ts && touch $@ || \
+	  printf '%-8s %s\n' setup 'without the real containerd: lab/install.ts failed (see above)'
 
 apt: $(STAMP_APT) ## Install what tests use of Debian: zsh, fish, shellcheck (root)
 

@@ -5,7 +5,7 @@ import type { Offence, Source } from './source.ts';
 export function links(sources: readonly Source[], exists: (path: string) => boolean): Offence[] {
   const documents = sources.filter((source) => source.path.endsWith('.md'));
   return documents.flatMap((source) => {
-    const lines = withoutCode(source.lines);
+    const lines = withoutBlocks(source.lines).map((line) => line.replace(/`[^`]*`/g, ''));
     return lines.flatMap((text, index) => {
       const targets = [...text.matchAll(/\]\(<?([^)\s>]+)>?[^)]*\)|<(?:img|a)[^>]+(?:src|href)="([^"]+)"/g)];
       const broken = targets
@@ -49,7 +49,7 @@ function isBroken(
 /** The anchors that a page of headings gets: lower case, punctuation gone, spaces as hyphens, numbers for twins. */
 function anchorsOf(document: Source): Set<string> {
   const anchors = new Set<string>();
-  for (const line of withoutCode(document.lines)) {
+  for (const line of withoutBlocks(document.lines)) {
     const heading = /^#{1,6}\s+(.*?)\s*#*$/.exec(line)?.[1];
     if (heading === undefined) continue;
     const text = heading.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, '');
@@ -61,12 +61,12 @@ function anchorsOf(document: Source): Set<string> {
   return anchors;
 }
 
-/** The lines with code blocks and code spans blanked, so that the numbers stay. */
-function withoutCode(lines: readonly string[]): string[] {
+/** The lines with those of code blocks blanked, so that the numbers stay. */
+function withoutBlocks(lines: readonly string[]): string[] {
   let fenced = false;
   return lines.map((line) => {
     const fence = /^\s*(```|~~~)/.test(line);
     if (fence) fenced = !fenced;
-    return fenced || fence ? '' : line.replace(/`[^`]*`/g, '');
+    return fenced || fence ? '' : line;
   });
 }

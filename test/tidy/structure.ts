@@ -20,7 +20,7 @@ export function functionLength(source: Source): Offence[] {
   });
 }
 
-/** Lines fit in a window. Exempt is what cannot be broken: a long word, a regex, and in tests a quoted line of a log. */
+/** Lines fit in a window. Exempt is what cannot be broken: a long word, a regex, in tests a quoted line of a log. */
 export function lineLength(source: Source): Offence[] {
   if (!isCode(source) && !/^(Makefile|\.ci\/run)$|\.sh$/.test(source.path)) return [];
   const quoting = /^(test|lab)\//.test(source.path);

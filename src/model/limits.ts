@@ -58,8 +58,8 @@ export const limits = {
   journalRecordBytes: 1024 * 1024,
   /** Different things one log may tell of; what comes after is not kept. */
   logRecords: 5_000,
-  /** Log lines this close tell of one failure: kubelet logs one three or four times, and retries after 1 s or more. */
-  sameFailureMs: 900,
+  /** Log lines this close tell of one failure: kubelet logs one three or four times within 15 ms, and retries after 600 ms or more. */
+  sameFailureMs: 300,
 
   /** A snapshot file larger than this is refused. */
   snapshotBytes: 256 * 1024 * 1024,

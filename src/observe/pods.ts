@@ -1,0 +1,39 @@
+import type { Pod } from '../model/node.ts';
+
+/**
+ * The pods in a PodList of the Kubernetes API (parsed JSON), under the uid that kubelet uses: of a mirror pod
+ * the hash of its manifest (annotation `kubernetes.io/config.hash`). What is no pod is left out.
+ */
+export function podsOfList(list: unknown): Pod[] {
+  const items = member(list, 'items');
+  return Array.isArray(items) ? items.flatMap(podOf) : [];
+}
+
+function podOf(item: unknown): Pod[] {
+  const metadata = member(item, 'metadata');
+  const annotations = member(metadata, 'annotations');
+  const [name, namespace] = [member(metadata, 'name'), member(metadata, 'namespace')];
+  const uid = member(annotations, 'kubernetes.io/config.hash') ?? member(metadata, 'uid');
+  const phase = member(member(item, 'status'), 'phase');
+  if (typeof name !== 'string' || typeof namespace !== 'string' || typeof uid !== 'string') return [];
+  return [
+    {
+      name,
+      namespace,
+      uid,
+      phase: typeof phase === 'string' ? phase : 'Unknown',
+      restartPolicy: restartPolicyOf(member(member(item, 'spec'), 'restartPolicy')),
+      deleting: member(metadata, 'deletionTimestamp') !== undefined,
+    },
+  ];
+}
+
+/** Absent means Always (the API server fills it in); a word that is unknown counts as the most careful one. */
+function restartPolicyOf(value: unknown): Pod['restartPolicy'] {
+  if (value === undefined || value === 'Always') return 'Always';
+  return value === 'OnFailure' ? 'OnFailure' : 'Never';
+}
+
+function member(of: unknown, key: string): unknown {
+  return typeof of === 'object' && of !== null ? (of as Record<string, unknown>)[key] : undefined;
+}

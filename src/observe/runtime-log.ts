@@ -1,0 +1,132 @@
+import { parseObject } from '../cri/info.ts';
+import type { DuplicateName, Moment, RuntimeLog, Span } from '../model/records.ts';
+import type { SandboxName } from '../model/sandbox.ts';
+import { formatSandboxName } from '../model/sandbox.ts';
+import { Fold } from './fold.ts';
+import { momentOfText } from './kubelet-log.ts';
+import type { LogLine } from './log-line.ts';
+import { type Fields, parseFields } from './logfmt.ts';
+import { findHeld } from './name-held.ts';
+
+/**
+ * Reads containerd's log line by line (`add`) with bounded memory, and says what it told (`result`).
+ * Text (logrus: `time="…" level=info msg="…"`) and JSON (`[debug] format = "json"`).
+ * Sources: containerd internal/cri/server/{sandbox_run,sandbox_stop,restart}.go, internal/cri/instrument,
+ * cmd/containerd/command/main.go, 1.6 to 2.3.
+ */
+export class RuntimeLogReader {
+  readonly #duplicates = new Fold<Omit<DuplicateName, keyof Span>>();
+  readonly #fatal = new Fold<{ text: string }>();
+  readonly #cniDel = new Fold<{ sandboxId: string; error: string }>();
+  /** RunPodSandbox calls that did not end yet, by name; a second call with the name of the first is refused at once. */
+  readonly #running = new Map<string, { pod: SandboxName; at: Moment[] }>();
+  #since: Moment | null = null;
+  #lines = 0;
+  #startedAt: Moment | undefined;
+
+  add(line: LogLine): void {
+    this.#lines++;
+    const fields = fieldsOf(line.text);
+    const message = fields.get('msg');
+    const at = line.at ?? momentOfText(fields.get('time') ?? '');
+    if (!at) return;
+    this.#since ??= at;
+    if (message === undefined) return;
+    const level = fields.get('level') ?? '';
+    const error = fields.get('error') ?? '';
+    if (message.startsWith('starting containerd')) {
+      this.#startedAt = at;
+      this.#running.clear();
+    } else if (message.startsWith(RUN)) this.#addRun(message, error, at);
+    if (level === 'fatal' || message.includes('failed to recover state') || error.includes('failed to recover state')) {
+      this.#addFatal(message, error, level, at);
+    }
+    if (level === 'error' || level === 'fatal') this.#addCniDel(error === '' ? message : `${message}: ${error}`, at);
+  }
+
+  /** `truncated`: more lines were there than were given. */
+  result(truncated: boolean): RuntimeLog {
+    return {
+      since: this.#since,
+      lines: this.#lines,
+      truncated,
+      ...(this.#startedAt === undefined ? {} : { startedAt: this.#startedAt }),
+      duplicates: this.#duplicates.list(),
+      fatal: this.#fatal.list(),
+      running: [...this.#running.values()].flatMap(({ pod, at }) =>
+        at.slice(0, 1).map((first) => ({ pod, at: first })),
+      ),
+      cniDelFailed: this.#cniDel.list(),
+    };
+  }
+
+  #addRun(message: string, error: string, at: Moment): void {
+    const pod = parseMetadata(message);
+    if (!pod) return;
+    const key = formatSandboxName(pod);
+    const known = this.#running.get(key);
+    const ending = message.slice(-200);
+    if (/ returns sandbox id "?[0-9A-Za-z._-]{1,128}"?$/.test(ending)) {
+      if (known) this.#end(key, known.at, 'first');
+    } else if (/ failed, error$/.test(ending)) {
+      // The refused call is the newest one: the older still holds the name.
+      if (known) this.#end(key, known.at, findHeld(error) ? 'last' : 'first');
+    } else if (known) known.at.push(at);
+    else if (this.#running.size < 5_000) this.#running.set(key, { pod, at: [at] });
+  }
+
+  #end(key: string, at: Moment[], which: 'first' | 'last'): void {
+    if (which === 'first') at.shift();
+    else at.pop();
+    if (at.length === 0) this.#running.delete(key);
+  }
+
+  #addFatal(message: string, error: string, level: string, at: Moment): void {
+    const text = error === '' ? message : `${message}: ${error}`;
+    const held = findHeld(text);
+    if (held) {
+      const { kind, name, holderId } = held;
+      this.#duplicates.add(`${kind} ${name} ${holderId}`, at, { kind, name, holderId, text: text.slice(0, 2_000) });
+    } else if (level === 'fatal') {
+      this.#fatal.add(text.slice(0, 2_000), at, { text: text.slice(0, 2_000) });
+    }
+  }
+
+  #addCniDel(text: string, at: Moment): void {
+    const start = text.search(/failed to destroy network for sandbox/i);
+    if (start === -1) return;
+    const rest = text.slice(start, start + 4_000).replace(/\\+"/g, '"');
+    const found = /^[^"]{1,60}"([0-9A-Za-z._-]{1,128})"(?::? *)(.*)$/s.exec(rest);
+    const sandboxId = found?.[1];
+    if (sandboxId === undefined) return;
+    this.#cniDel.add(sandboxId, at, { sandboxId, error: (found?.[2] ?? '').trim().slice(0, 2_000) });
+  }
+}
+
+const RUN = 'RunPodSandbox for ';
+
+/**
+ * The metadata in a RunPodSandbox line: `&PodSandboxMetadata{Name:web,Uid:…,Namespace:default,Attempt:0,}` (gogo, up to
+ * 2.0) or `name:"web"  uid:"…"  namespace:"default"  attempt:1` (newer; a zero attempt is left out).
+ */
+export function parseMetadata(message: string): SandboxName | undefined {
+  const text = message.slice(0, 1_500);
+  const gogo =
+    /&PodSandboxMetadata\{Name:([^,{}]{1,253}),Uid:([^,{}]{1,253}),Namespace:([^,{}]{1,253}),Attempt:(\d{1,10}),\}/.exec(
+      text,
+    );
+  if (gogo) return nameOf(gogo[1], gogo[3], gogo[2], gogo[4]);
+  const value = (key: string) => new RegExp(`(?:^|[ {])${key}: ?"([^"]{1,253})"`).exec(text)?.[1];
+  return nameOf(value('name'), value('namespace'), value('uid'), /[ {]attempt: ?(\d{1,10})/.exec(text)?.[1] ?? '0');
+}
+
+function nameOf(name?: string, namespace?: string, uid?: string, attempt?: string): SandboxName | undefined {
+  if (name === undefined || namespace === undefined || uid === undefined || attempt === undefined) return undefined;
+  return { name, namespace, uid, attempt: Number(attempt) };
+}
+
+function fieldsOf(text: string): Fields {
+  if (!text.startsWith('{')) return parseFields(text);
+  const record = parseObject(text) ?? {};
+  return new Map(Object.entries(record).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+}

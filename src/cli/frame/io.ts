@@ -6,6 +6,8 @@ export interface Io {
   readonly stdinIsTerminal: boolean;
   /** Asks a question at the terminal; true only for an explicit yes. Rejects when `signal` is aborted. */
   confirm(question: string, signal?: AbortSignal): Promise<boolean>;
+  /** Calls `handler` at each Ctrl-C (SIGINT), SIGTERM and SIGHUP, in place of the end; gives what stops that. */
+  onInterrupt(handler: () => void): () => void;
 }
 
 export interface Output {

@@ -10,7 +10,8 @@ export function processIo(): Io {
     stdout: outputOver(process.stdout),
     stderr: outputOver(process.stderr),
     stdinIsTerminal: process.stdin.isTTY === true,
-    confirm: (question, signal) => confirmAtTerminal(question, signal),
+    confirm: confirmAtTerminal,
+    onInterrupt,
   };
 }
 
@@ -33,6 +34,14 @@ function outputOver(stream: WriteStream): Output {
     },
     // styleText knows the rules of NO_COLOR, FORCE_COLOR, NODE_DISABLE_COLORS and TERM for a stream.
     takesColour: styleText('red', 'x', { stream }) !== 'x',
+  };
+}
+
+function onInterrupt(handler: () => void): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const each of signals) process.on(each, handler);
+  return () => {
+    for (const each of signals) process.off(each, handler);
   };
 }
 

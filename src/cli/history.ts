@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs';
+import type { Entry } from '../heal/entries.ts';
+import { readJournal } from '../heal/journal.ts';
+import { defaultStateDir, journalStore } from '../heal/state-dir.ts';
+import { ExitCode, SandwardenError } from '../model/errors.ts';
+import { safeText } from '../model/safe-text.ts';
+import type { Args } from './frame/command.ts';
+import type { Io } from './frame/io.ts';
+import { historyText } from './render/history-text.ts';
+import { jsonText } from './render/json.ts';
+import { styleOf } from './render/style.ts';
+
+/** `sandwarden history`. */
+export async function run(args: Args, io: Io): Promise<ExitCode> {
+  const since = args.value('since');
+  const isWanted = since === undefined ? () => true : sinceFilter(since, thisBoot());
+  const store = journalStore(args.value('state-dir') ?? defaultStateDir);
+  const { entries, torn } = await readJournal(store);
+  // A run is shown whole or not at all: an outcome without its intent would say nothing.
+  const runs = new Set(entries.filter(isWanted).map((each) => each.runId));
+  const wanted = entries.filter((each) => runs.has(each.runId));
+  const text =
+    args.value('output') === 'json'
+      ? jsonText({ format: 'sandwarden.history/1', journal: store.path, entries: wanted, ...(torn ? { torn } : {}) })
+      : historyText(wanted, { style: styleOf(io, args.flag('no-color')), path: store.path, torn });
+  io.stdout.write(text);
+  return ExitCode.healthy;
+}
+
+/** The boot and its clocks, to compare a journal entry with now. */
+export interface Now {
+  readonly bootId: string;
+  readonly uptimeNs: bigint;
+  readonly wallNs: bigint;
+}
+
+/**
+ * What `--since` lets through. A duration is counted by the time since boot for entries of this boot, because the
+ * wall clock may have been wrong; by the wall clock for others. A date is compared with the entry's own date.
+ */
+export function sinceFilter(typed: string, now: Now): (entry: Entry) => boolean {
+  const duration = /^(\d{1,6})(s|m|min|h|d)$/.exec(typed);
+  if (duration) {
+    const spanNs = BigInt(duration[1] ?? 0) * (UNIT_NS[duration[2] ?? ''] ?? 0n);
+    return ({ at }) => {
+      const ago = at.bootId === now.bootId ? now.uptimeNs - at.uptimeNs : now.wallNs - at.wallNs;
+      return ago <= spanNs;
+    };
+  }
+  const ms = /^\d{4}-\d{2}-\d{2}/.test(typed) ? Date.parse(typed) : Number.NaN;
+  if (Number.isNaN(ms)) {
+    throw new SandwardenError('ERR_USAGE', `'${safeText(typed, 60)}' is no time for '--since'`, {
+      hint: "Write a duration ('30m', '2h', '3d') or a date ('2026-11-21', '2026-11-21T17:49:00Z').",
+    });
+  }
+  return ({ at }) => at.wallNs >= BigInt(ms) * 1_000_000n;
+}
+
+const SECOND_NS = 1_000_000_000n;
+const UNIT_NS: Readonly<Record<string, bigint>> = {
+  s: SECOND_NS,
+  m: 60n * SECOND_NS,
+  min: 60n * SECOND_NS,
+  h: 3_600n * SECOND_NS,
+  d: 86_400n * SECOND_NS,
+};
+
+function thisBoot(): Now {
+  const [uptime] = readFileSync('/proc/uptime', 'utf8').split(' ');
+  return {
+    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    uptimeNs: BigInt(Math.round(Number(uptime) * 1_000)) * 1_000_000n,
+    wallNs: BigInt(Date.now()) * 1_000_000n,
+  };
+}

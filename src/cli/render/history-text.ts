@@ -1,0 +1,110 @@
+import type { Entry, IntentEntry, OutcomeEntry, Stamp } from '../../heal/entries.ts';
+import type { ReadJournal } from '../../heal/journal.ts';
+import type { ActionOutcome } from '../../model/plan.ts';
+import { hang, wrap } from './layout.ts';
+import { actionTitle } from './plan-text.ts';
+import { type Paint, paint, type Style, shown } from './style.ts';
+import { formatAgo, formatDate, formatMs } from './time.ts';
+
+interface Options {
+  readonly style: Style;
+  /** Where the journal is, for a person who wants to read it. */
+  readonly path: string;
+  readonly torn: ReadJournal['torn'];
+}
+
+/** The journal as a person reads it: run by run, oldest first. */
+export function historyText(entries: readonly Entry[], { style, path, torn }: Options): string {
+  if (entries.length === 0)
+    return `${wrap(`Nothing was done here (${shown(style, path)}).`, style.width).join('\n')}\n`;
+  const runs = Map.groupBy(entries, (each) => each.runId);
+  const blocks = [...runs.values()].map((run) => runLines(run, style));
+  const lines = blocks.flatMap((block, index) => (index === 0 ? block : ['', ...block]));
+  if (torn) {
+    const text = `The last line (${torn.line}) was cut off by a crash: it was never confirmed, so nothing was done on it.`;
+    lines.push('', ...wrap(text, style.width));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function runLines(run: readonly Entry[], style: Style): string[] {
+  const [first] = run;
+  if (!first) return [];
+  const start = run.find((each) => each.kind === 'run-start');
+  const planned = start ? `: ${start.planned} planned, ${start.refused} refused` : '';
+  const during = start?.mode === 'boot' ? ' at boot' : '';
+  const lines = hang(`${paint(style, 'bold', whenOf(first.at, style))}${during}${planned}`, style.width, '', '  ');
+  const outcomes = new Map(run.flatMap((each) => (each.kind === 'outcome' ? [[each.of, each] as const] : [])));
+  for (const each of run) {
+    if (each.kind === 'intent') lines.push(...intentLines(each, outcomes.get(each.seq), style));
+    if (each.kind === 'outcome' && !run.some((other) => other.kind === 'intent' && other.seq === each.of)) {
+      lines.push(...foundLines(each, style));
+    }
+    if (each.kind === 'note') lines.push(...hang(shown(style, each.text), style.width, '  note    '));
+  }
+  return [...lines, ...endLines(run, style)];
+}
+
+/** A date by the clock of that moment, and what does not depend on it: the boot, and how long it had been up. */
+function whenOf(at: Stamp, style: Style): string {
+  const up = formatAgo(at.uptimeNs).slice(1);
+  return `${formatDate(at.wallNs)} (wall clock; ${up} after the start of boot ${shown(style, at.bootId).slice(0, 8)})`;
+}
+
+const resultPaint: Readonly<Record<ActionOutcome['result'], Paint>> = {
+  done: 'green',
+  already: 'green',
+  failed: ['bold', 'red'],
+  skipped: 'yellow',
+};
+
+function intentLines(intent: IntentEntry, outcome: OutcomeEntry | undefined, style: Style): string[] {
+  const { action } = intent;
+  const title = `${actionTitle(action, style)} ${paint(style, 'dim', shown(style, action.code))}`;
+  const inner = ' '.repeat(10);
+  const why = hang(shown(style, action.reason), style.width, `${inner}because `, `${inner}  `);
+  if (!outcome) {
+    const left = 'no outcome was written: Sandwarden was ended, or the power went, in between';
+    const head = hang(title, style.width, `  ${paint(style, ['bold', 'yellow'], 'unknown')} `, inner);
+    return [...head, ...why, ...hang(left, style.width, inner)];
+  }
+  const label = paint(style, resultPaint[outcome.result], outcome.result.padEnd(7));
+  const took = outcome.result === 'done' ? ` +${formatMs(outcome.tookMs)}` : '';
+  const found = outcome.found ? ' (found so by a later run)' : '';
+  const says = outcome.why === '' ? [] : hang(shown(style, outcome.why), style.width, inner);
+  return [...hang(`${title}${took}${found}`, style.width, `  ${label} `, inner), ...why, ...says];
+}
+
+/** An outcome of an earlier run's action, which this run found. */
+function foundLines(outcome: OutcomeEntry, style: Style): string[] {
+  const text = `entry ${outcome.of} of an earlier run: ${shown(style, outcome.why || outcome.result)}`;
+  return hang(
+    text,
+    style.width,
+    `  ${paint(style, resultPaint[outcome.result], outcome.result.padEnd(7))} `,
+    ' '.repeat(10),
+  );
+}
+
+function endLines(run: readonly Entry[], style: Style): string[] {
+  const end = run.find((each) => each.kind === 'run-end');
+  if (!end) {
+    if (!run.some((each) => each.kind === 'run-start' || each.kind === 'intent')) return [];
+    return hang(
+      'the run did not end by itself',
+      style.width,
+      `  ${paint(style, ['bold', 'yellow'], 'cut off')} `,
+      ' '.repeat(10),
+    );
+  }
+  const recovery = {
+    recovered: `recovered in ${formatMs(end.recovery.tookMs)}`,
+    partly: `partly recovered after ${formatMs(end.recovery.tookMs)}`,
+    'not-yet': `not recovered after ${formatMs(end.recovery.tookMs)}`,
+    'not-checked': 'recovery was not checked',
+  }[end.recovery.state];
+  const stopped = end.stopped
+    ? `; stopped: ${shown(style, end.stopped.message)} [${shown(style, end.stopped.code)}]`
+    : '';
+  return hang(`${recovery}${stopped}`, style.width, '  end     ', ' '.repeat(10));
+}

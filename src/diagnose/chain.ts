@@ -171,11 +171,15 @@ function spanOf(
   const firsts = spans.map((each) => agoNs(each.first, node)).filter((each) => each !== null);
   const lasts = spans.map((each) => agoNs(each.last, node)).filter((each) => each !== null);
   if (firsts.length === 0 || lasts.length === 0) return { at: null, agoNs: null, lastedNs: null };
-  const first = firsts.reduce((a, b) => (a > b ? a : b));
-  const last = lasts.reduce((a, b) => (a < b ? a : b));
+  const first = firsts.toSorted(byNumber).at(-1) ?? 0n;
+  const last = lasts.toSorted(byNumber)[0] ?? 0n;
   return { at: null, agoNs: first, lastedNs: first > last ? first - last : null };
 }
 
 function count(number: number, one: string, many: string): string {
   return `${number} ${number === 1 ? one : many}`;
+}
+
+function byNumber(a: bigint, b: bigint): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -27,6 +27,8 @@ export interface Look {
   readonly snapshot: Snapshot;
   readonly diagnosis: Diagnosis;
   readonly plan: Plan;
+  /** Uptime at which the listings of this look were complete; where absent, the executor waits from its own start. */
+  readonly listedUptimeNs?: bigint;
 }
 
 export interface Identity {

@@ -1,0 +1,159 @@
+import { limits } from '../model/limits.ts';
+import type { Action, Plan, Refusal } from '../model/plan.ts';
+import type { Entry, IntentEntry, RunMode, Stamp } from './entries.ts';
+
+export interface BudgetContext {
+  readonly now: Stamp;
+  readonly mode: RunMode;
+  /** All sandboxes of the node, ready or not. */
+  readonly sandboxesOnNode: number;
+}
+
+/**
+ * The plan as far as the budgets of docs/safety.md reach; what is over becomes a refusal with the numbers.
+ * `entries` is the whole journal: what was spent before, also before a reboot, counts. Pure.
+ */
+export function applyBudget(plan: Plan, entries: readonly Entry[], context: BudgetContext): Plan {
+  const spent = spending(entries, context.now);
+  const refused = new Map<Action, string>();
+  for (const action of plan.actions) {
+    const why = action.kind === 'restart-runtime' ? overRestarts(spent.restarts) : overAttempts(action, spent.attempts);
+    if (why !== undefined) refused.set(action, why);
+    else if (action.kind === 'restart-runtime') spent.restarts.push(0n);
+  }
+  for (const [action, why] of overRemovals(plan.actions, refused, context)) refused.set(action, why);
+  const left = new Set([...refused.keys()].map((each) => podOf(each.object)));
+  const refusals = [...refused].map(
+    ([{ object, target, code }, reason]): Refusal => ({ object, target, code, reason }),
+  );
+  return {
+    actions: plan.actions.filter((each) => !refused.has(each)),
+    refusals: [...plan.refusals, ...refusals],
+    pods: plan.pods.filter((pod) => !left.has(pod)),
+  };
+}
+
+/** How many sandboxes one run may remove: 200 or half of the node's, whichever is more at boot and less at run time. */
+export function removalsPerRun(mode: RunMode, sandboxesOnNode: number): number {
+  const share = Math.ceil(sandboxesOnNode * limits.removalsShareOfNode);
+  return mode === 'boot' ? Math.max(limits.removalsPerRun, share) : Math.min(limits.removalsPerRun, share);
+}
+
+interface Spending {
+  /** Attempts that did not end well, by kind and object. */
+  readonly attempts: ReadonlyMap<string, number>;
+  /** How long ago the runtime was restarted, nanoseconds, for those of the last day. */
+  readonly restarts: bigint[];
+}
+
+function spending(entries: readonly Entry[], now: Stamp): Spending {
+  const results = new Map(
+    entries.flatMap((each) => (each.kind === 'outcome' ? [[each.of, each.result] as const] : [])),
+  );
+  const attempts = new Map<string, number>();
+  const restarts: bigint[] = [];
+  for (const each of entries) {
+    if (each.kind !== 'intent') continue;
+    const result = results.get(each.seq);
+    if (each.action.kind === 'restart-runtime') {
+      const ago = agoNs(each, now);
+      if (ago !== undefined && result !== 'skipped') restarts.push(ago);
+    } else if ((result === undefined || result === 'failed') && isSameObject(each, now)) {
+      const key = keyOf(each.action);
+      attempts.set(key, (attempts.get(key) ?? 0) + 1);
+    }
+  }
+  return { attempts, restarts };
+}
+
+/** A pid with its start names a process of one boot only; a sandbox id is the same for ever. */
+function isSameObject(intent: IntentEntry, now: Stamp): boolean {
+  return intent.action.kind === 'remove-sandbox' || intent.at.bootId === now.bootId;
+}
+
+/**
+ * How long ago an entry was written, where that is within the last day; undefined where it is longer.
+ * Of this boot: exact, by uptime, whatever the clock did. Of another boot: before this one began, so at least
+ * `uptime` ago; how much longer only the wall clock says, and a date in the future counts as just then.
+ */
+function agoNs(entry: Entry, now: Stamp): bigint | undefined {
+  const byUptime = now.uptimeNs - entry.at.uptimeNs;
+  const byWall = now.wallNs - entry.at.wallNs;
+  const sameBoot = entry.at.bootId === now.bootId;
+  const least = sameBoot ? 0n : now.uptimeNs;
+  const told = sameBoot ? byUptime : byWall;
+  const ago = told < least ? least : told;
+  return ago < DAY_NS ? ago : undefined;
+}
+
+const DAY_NS = 24n * 3_600n * 1_000_000_000n;
+const WINDOW_NS = BigInt(limits.runtimeRestartEveryMs) * 1_000_000n;
+
+function overRestarts(restarts: readonly bigint[]): string | undefined {
+  const recent = restarts.filter((ago) => ago < WINDOW_NS);
+  const [last] = recent.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  if (last !== undefined) {
+    const every = limits.runtimeRestartEveryMs / 60_000;
+    const rest = Number((WINDOW_NS - last) / 60_000_000_000n) + 1;
+    return `the runtime was restarted ${last / 60_000_000_000n} min ago, and at most once in ${every} min is allowed; again in ${rest} min`;
+  }
+  if (restarts.length < limits.runtimeRestartsPerDay) return undefined;
+  return `the runtime was restarted ${restarts.length} times within 24 h, and ${limits.runtimeRestartsPerDay} are allowed: restarting does not cure this, a person has to look`;
+}
+
+function overAttempts(action: Action, attempts: ReadonlyMap<string, number>): string | undefined {
+  const made = attempts.get(keyOf(action)) ?? 0;
+  if (made < limits.attemptsPerObject) return undefined;
+  const byHand =
+    action.kind === 'remove-sandbox'
+      ? `by hand: crictl rmp ${action.target}`
+      : `by hand: kill -9 ${action.target.split('@')[0]}`;
+  return `tried ${made} times and failed, and ${limits.attemptsPerObject} attempts are allowed: this is for a person (see \`sandwarden history\`; ${byHand})`;
+}
+
+/**
+ * The removals that this run leaves. A pod's removals are all done or none, for a part of them mends nothing;
+ * only where the first pod alone is more than a run may do, is it begun and ended by the next run.
+ */
+function overRemovals(
+  actions: readonly Action[],
+  refused: ReadonlyMap<Action, string>,
+  context: BudgetContext,
+): Map<Action, string> {
+  const most = removalsPerRun(context.mode, context.sandboxesOnNode);
+  const over = new Map<Action, string>();
+  const late: Action[] = [];
+  let now = 0;
+  for (const removals of Map.groupBy(actions.flatMap(asRemoval), (each) => each.podUid).values()) {
+    const hopeless = removals.find((each) => refused.has(each.action));
+    if (hopeless) {
+      const why = `of no use alone: ${hopeless.action.object} would still block the pod`;
+      for (const { action } of removals) if (!refused.has(action)) over.set(action, why);
+      continue;
+    }
+    const room = now === 0 || now + removals.length <= most ? most - now : 0;
+    now += Math.min(room, removals.length);
+    late.push(...removals.slice(room).map((each) => each.action));
+  }
+  for (const action of late) over.set(action, removalsText(now, now + late.length, most, context));
+  return over;
+}
+
+function asRemoval(action: Action): { action: Action; podUid: string }[] {
+  return action.guard.kind === 'remove-sandbox' ? [{ action, podUid: action.guard.podUid }] : [];
+}
+
+function removalsText(now: number, wanted: number, most: number, context: BudgetContext): string {
+  const [share, number] = [`half of the node's ${context.sandboxesOnNode}`, String(limits.removalsPerRun)];
+  const rule = context.mode === 'boot' ? `the more of ${number} and ${share}` : `the less of ${number} and ${share}`;
+  return `${now} of ${wanted} now: one run removes at most ${most} sandboxes (${rule}); run \`sandwarden heal\` again when these pods are up`;
+}
+
+function keyOf(action: Action): string {
+  return `${action.kind} ${action.target}`;
+}
+
+/** `namespace/pod` of `namespace/pod/attempt`. */
+function podOf(object: string): string {
+  return object.split('/').slice(0, 2).join('/');
+}

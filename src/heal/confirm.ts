@@ -1,0 +1,79 @@
+import { SandwardenError } from '../model/errors.ts';
+import { limits } from '../model/limits.ts';
+import { valueOr } from '../model/observed.ts';
+import type { Action, Plan } from '../model/plan.ts';
+import { within } from './deadline.ts';
+import type { Identity, Look, World } from './ports.ts';
+import { elapsedMs, identitySurprise } from './run.ts';
+
+export interface ConfirmRequest {
+  readonly world: World;
+  readonly look: Look;
+  readonly actions: readonly Action[];
+  /** The runtime and the kubelet that answer now. */
+  readonly identity: Identity;
+  readonly kubeletDown: boolean;
+  /** Uptime at which the first listing is taken to have been made, where the look does not say. */
+  readonly startedNs: bigint;
+  readonly signal: AbortSignal;
+  onWait(waitMs: number): void;
+}
+
+/**
+ * The actions that are left out, and why, after the confirmation of safety.md, 1: one listing is enough only while
+ * kubelet is provably not running; otherwise what is done is what two looks at least `limits.confirmAfterMs` apart
+ * both ask for. Throws ERR_PRECONDITION where the runtime or the kubelet is not the one of the first look,
+ * what the look throws, and the signal's reason.
+ */
+export async function confirm(request: ConfirmRequest): Promise<ReadonlyMap<Action, string>> {
+  const { look, world, actions, identity, kubeletDown, startedNs, signal } = request;
+  const surprise = identitySurprise(
+    { ...runtimeOf(look), ...(kubeletDown ? { kubeletRunning: false } : {}) },
+    identity,
+  );
+  if (surprise !== undefined) {
+    throw new SandwardenError('ERR_PRECONDITION', `${surprise}: the plan was made for what was there before`, {
+      hint: 'run `sandwarden heal` again for a new plan',
+    });
+  }
+  if (kubeletDown || actions.length === 0) return new Map();
+  const waitMs = Math.max(0, limits.confirmAfterMs - elapsedMs(world.clock, look.listedUptimeNs ?? startedNs));
+  request.onWait(waitMs);
+  await world.clock.sleep(waitMs, signal);
+  const deadline = { clock: world.clock, ms: limits.lookTimeoutMs, doing: 'the second look', signal };
+  const { plan } = await within(deadline, () => world.lookAgain());
+  return fellOut(actions, plan);
+}
+
+/** What of `actions` the second plan does not ask for in the same way, and why. Pure. */
+export function fellOut(actions: readonly Action[], second: Plan): Map<Action, string> {
+  const asked = new Map(second.actions.map((each) => [keyOf(each), guardText(each)]));
+  const refused = new Map(second.refusals.map((each) => [each.target, each.reason]));
+  const left = new Map<Action, string>();
+  for (const action of actions) {
+    const again = asked.get(keyOf(action));
+    if (again === undefined) {
+      const why = refused.get(action.target) ?? 'nothing asks for it any more';
+      left.set(action, `a second look ${limits.confirmAfterMs / 1_000} s later left it out: ${why}`);
+    } else if (again !== guardText(action)) {
+      left.set(action, 'it was not the same in the second look');
+    }
+  }
+  return left;
+}
+
+/** The runtime that the look saw. */
+function runtimeOf({ snapshot }: Look): Identity {
+  const processes = valueOr(snapshot.processes, undefined);
+  if (processes?.runtimePid === undefined || processes.runtimeStartedUptimeNs === undefined) return {};
+  return { runtimePid: processes.runtimePid, runtimeStartedUptimeNs: processes.runtimeStartedUptimeNs };
+}
+
+function keyOf(action: Action): string {
+  return `${action.kind} ${action.target}`;
+}
+
+function guardText(action: Action): string {
+  const fields = Object.entries(action.guard).map(([key, value]) => `${key}=${value}`);
+  return fields.sort().join(' ');
+}

@@ -1,0 +1,256 @@
+import type { Clock } from '../model/clock.ts';
+import { isSandwardenError, SandwardenError } from '../model/errors.ts';
+import { limits } from '../model/limits.ts';
+import type { Action, ActionOutcome } from '../model/plan.ts';
+import type { ActContext, Check, Done, Performer, StillRight } from './actions/action.ts';
+import { killCni } from './actions/kill-cni.ts';
+import { removeSandbox } from './actions/remove-sandbox.ts';
+import { isSameRuntime, restartRuntime } from './actions/restart-runtime.ts';
+import { within } from './deadline.ts';
+import type { Entry } from './entries.ts';
+import type { Journal } from './journal.ts';
+import type { Identity, World } from './ports.ts';
+
+const performers = [removeSandbox, killCni, restartRuntime] as const satisfies readonly Performer[];
+
+/** The first surprise, or Ctrl-C: after it nothing new begins. */
+export class Stop {
+  readonly #signal: AbortSignal;
+  #first: SandwardenError | undefined;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  /** Why the run stops, or undefined where it goes on. */
+  get reason(): SandwardenError | undefined {
+    if (this.#first === undefined && this.#signal.aborted) {
+      this.#first = new SandwardenError('ERR_INTERRUPTED', 'interrupted; nothing new was begun after that', {
+        hint: 'what was under way was waited for and is in the journal; `sandwarden heal` goes on from there',
+      });
+    }
+    return this.#first;
+  }
+
+  with(error: SandwardenError): void {
+    if (this.reason === undefined) this.#first = error;
+  }
+}
+
+export interface Run {
+  readonly world: World;
+  readonly journal: Journal;
+  readonly signal: AbortSignal;
+  readonly stop: Stop;
+  readonly stillRight: StillRight;
+  /** The runtime and the kubelet that the plan is meant for; a restart of ours changes it. */
+  baseline: Identity;
+  onStart(action: Action, index: number): void;
+  onEnd(outcome: ActionOutcome, index: number): void;
+}
+
+/**
+ * Does the actions in their order: removals of different pods at most `limits.removalsInFlight` at once, everything
+ * else alone. Gives one outcome for each, in the same order. The run's `stop` says what stopped it, where something did.
+ */
+export async function runActions(actions: readonly Action[], run: Run): Promise<ActionOutcome[]> {
+  const outcomes: ActionOutcome[] = [];
+  const writes: Promise<void>[] = [];
+  let bug: unknown;
+  for (const stage of stagesOf(actions)) {
+    const next = stage.lanes.values();
+    const worker = async () => {
+      for (const lane of next) {
+        for (const index of lane) outcomes[index] = await runOne(actions[index] as Action, index, run, writes);
+      }
+    };
+    const ends = await Promise.allSettled(Array.from({ length: stage.inFlight }, worker));
+    // What is under way elsewhere has ended by now, so a bug of ours leaves nothing behind.
+    bug ??= ends.find((each) => each.status === 'rejected')?.reason;
+    if (bug !== undefined) break;
+  }
+  await Promise.all(writes);
+  if (bug !== undefined) throw bug;
+  return outcomes;
+}
+
+interface Stage {
+  readonly inFlight: number;
+  /** Indexes of actions; those of one lane run one after the other. */
+  readonly lanes: number[][];
+}
+
+/** Neighbouring actions of one kind make a stage; in a stage, the removals of one pod make a lane. */
+function stagesOf(actions: readonly Action[]): Stage[] {
+  const stages: (Stage & { readonly kind: string; readonly byPod: Map<string, number[]> })[] = [];
+  for (const [index, action] of actions.entries()) {
+    let stage = stages.at(-1);
+    if (stage?.kind !== action.kind) {
+      stage = { kind: action.kind, inFlight: performerOf(action).inFlight, lanes: [], byPod: new Map() };
+      stages.push(stage);
+    }
+    const pod = action.guard.kind === 'remove-sandbox' ? action.guard.podUid : action.target;
+    const lane = stage.byPod.get(pod);
+    if (lane) {
+      lane.push(index);
+      continue;
+    }
+    const fresh = [index];
+    stage.byPod.set(pod, fresh);
+    stage.lanes.push(fresh);
+  }
+  return stages;
+}
+
+async function runOne(action: Action, index: number, run: Run, writes: Promise<void>[]): Promise<ActionOutcome> {
+  const { clock } = run.world;
+  const since = clock.uptimeNs();
+  const outcomeOf = (result: ActionOutcome['result'], why: string): ActionOutcome => {
+    const outcome = { action, result, why, tookMs: elapsedMs(clock, since) };
+    run.onEnd(outcome, index);
+    return outcome;
+  };
+  if (run.stop.reason) return outcomeOf('skipped', `not begun: ${run.stop.reason.message}`);
+  run.onStart(action, index);
+  try {
+    const { intent, check, context } = await prepare(action, run);
+    if (!('go' in check)) {
+      const why = 'already' in check ? check.already : check.surprise.message;
+      const result = 'already' in check ? 'already' : 'skipped';
+      if (intent) writes.push(writeOutcome(run, intent, outcomeFields(result, why, elapsedMs(clock, since))));
+      if ('surprise' in check) run.stop.with(check.surprise);
+      return outcomeOf(result, why);
+    }
+    if (!intent) throw new Error(`${action.object}: an act without a durable intent`);
+    const done = await performed(action, run, context);
+    const fields = done instanceof SandwardenError ? outcomeFields('failed', done.message, 0) : done;
+    writes.push(writeOutcome(run, intent, outcomeFields(fields.result, fields.why, elapsedMs(clock, since))));
+    return outcomeOf(fields.result, fields.why);
+  } catch (error) {
+    if (!isSandwardenError(error)) {
+      run.stop.with(
+        new SandwardenError('ERR_PRECONDITION', 'a bug in Sandwarden', { hint: 'report it', cause: error }),
+      );
+      throw error;
+    }
+    // Before the act: nothing was done.
+    run.stop.with(error);
+    return outcomeOf('skipped', error.message);
+  }
+}
+
+interface Prepared {
+  readonly check: Check;
+  /** Durable; there wherever `check` says `go`. */
+  readonly intent?: Entry;
+  readonly context: ActContext;
+}
+
+/** Reads the precondition again and makes the intent durable. After this, and only where it says `go`, is the act. */
+async function prepare(action: Action, run: Run): Promise<Prepared> {
+  const { clock } = run.world;
+  const performer = performerOf(action);
+  const readAt = clock.uptimeNs();
+  const context = await contextOf(run);
+  const check = await performer.check(action, context);
+  if (!('go' in check)) return { check, context };
+  if (run.stop.reason) return { check: { surprise: run.stop.reason }, context };
+  const { runtimePid, runtimeStartedUptimeNs } = context.identity;
+  const intent = await run.journal.append({
+    kind: 'intent',
+    action,
+    read: check.read,
+    ...(runtimePid === undefined ? {} : { runtimePid }),
+    ...(runtimeStartedUptimeNs === undefined ? {} : { runtimeStartedUptimeNs }),
+  });
+  if (run.stop.reason) return { check: { surprise: run.stop.reason }, intent, context };
+  if (elapsedMs(clock, readAt) <= limits.guardFreshMs) return { check, intent, context };
+  // A slow disk: what was read is old by now.
+  try {
+    const again = await contextOf(run);
+    const second = await performer.check(action, again);
+    const stopped = run.stop.reason;
+    if ('go' in second && stopped) return { check: { surprise: stopped }, intent, context: again };
+    return { check: second, intent, context: again };
+  } catch (error) {
+    if (!isSandwardenError(error)) throw error;
+    return { check: { surprise: error }, intent, context };
+  }
+}
+
+/** The act itself. Its failure is a surprise that stops the run. */
+async function performed(action: Action, run: Run, context: ActContext): Promise<Done | SandwardenError> {
+  try {
+    const done = await performerOf(action).perform(action, context);
+    if (action.kind === 'restart-runtime') run.baseline = await readIdentity(run);
+    return done;
+  } catch (error) {
+    if (!isSandwardenError(error)) throw error;
+    run.stop.with(error);
+    return error;
+  }
+}
+
+/** Reads the identity; throws ERR_PRECONDITION where it is not the one the plan is meant for. */
+async function contextOf(run: Run): Promise<ActContext> {
+  const identity = await readIdentity(run);
+  const why = identitySurprise(run.baseline, identity);
+  if (why !== undefined) {
+    throw new SandwardenError('ERR_PRECONDITION', `${why}: the plan was made for what was there before`, {
+      hint: 'run `sandwarden check` for a new look',
+    });
+  }
+  return { world: run.world, signal: run.signal, stillRight: run.stillRight, identity };
+}
+
+/** What of the runtime and the kubelet changed since the plan was made, in plain words, or undefined. */
+export function identitySurprise(before: Identity, now: Identity): string | undefined {
+  if (before.runtimePid !== undefined && !isSameRuntime(before, now)) {
+    return now.runtimePid === undefined ? 'the runtime is gone' : 'the runtime was restarted meanwhile';
+  }
+  if (before.kubeletRunning === false && now.kubeletRunning !== false) {
+    return now.kubeletRunning === true ? 'kubelet came up meanwhile' : 'kubelet may have come up meanwhile';
+  }
+  if (before.kubeletPid !== undefined && now.kubeletPid !== undefined && before.kubeletPid !== now.kubeletPid) {
+    return 'kubelet was restarted meanwhile';
+  }
+  return undefined;
+}
+
+/** The runtime and the kubelet that answer now. Throws ERR_SOCKET_HUNG after its deadline. */
+export function readIdentity(run: { readonly world: World; readonly signal: AbortSignal }): Promise<Identity> {
+  const ms = limits.criReadTimeoutMs + limits.connectTimeoutMs;
+  const doing = 'looking which runtime and which kubelet run';
+  return within({ clock: run.world.clock, ms, doing, signal: run.signal }, () => run.world.readIdentity());
+}
+
+interface OutcomeFields {
+  readonly result: ActionOutcome['result'];
+  readonly why: string;
+  readonly tookMs: number;
+}
+
+function outcomeFields(result: ActionOutcome['result'], why: string, tookMs: number): OutcomeFields {
+  return { result, why, tookMs };
+}
+
+/** The next intent waits for the same sync as this, so the run need not wait for it here; a failure stops the run. */
+async function writeOutcome(run: Run, intent: Entry, fields: OutcomeFields): Promise<void> {
+  try {
+    await run.journal.append({ kind: 'outcome', of: intent.seq, ...fields, found: false });
+  } catch (error) {
+    if (!isSandwardenError(error)) throw error;
+    run.stop.with(error);
+  }
+}
+
+function performerOf(action: Action): Performer {
+  const performer = performers.find((each) => each.kind === action.kind);
+  if (!performer) throw new Error(`no performer for ${action.kind}`);
+  return performer;
+}
+
+/** Milliseconds since `sinceNs` by the monotonic clock. */
+export function elapsedMs(clock: Clock, sinceNs: bigint): number {
+  return Math.max(0, Math.round(Number(clock.uptimeNs() - sinceNs) / 1e6));
+}

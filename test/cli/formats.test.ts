@@ -112,7 +112,6 @@ describe('JUnit', () => {
 
 /** Well-formed by XML 1.0: legal characters, matching tags, quoted attributes, no stray markup. Gives how often each tag stands. */
 function checkXml(text: string): Record<string, number> {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: XML 1.0, production 2 (Char)
   assert.match(text, /^(?:[\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}])*$/u);
   const open: string[] = [];
   const counts: Record<string, number> = {};

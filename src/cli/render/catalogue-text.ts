@@ -1,5 +1,6 @@
 import type { Rule } from '../../diagnose/rule.ts';
 import { columnsOf, hang, wrap } from './layout.ts';
+import { sentence } from './sentence.ts';
 import { paint, type Style, shown } from './style.ts';
 
 /** What `explain CODE` prints: the definition of one finding, for a terminal. */
@@ -9,13 +10,13 @@ export function ruleText(rule: Rule, style: Style): string {
     ...hang(`${paint(style, 'bold', rule.code)} ${shown(style, rule.title)}`, style.width, '', '      '),
     paint(style, 'dim', `${rule.name}, ${rule.severity}`),
     '',
-    ...wrap(shown(style, rule.says), style.width),
+    ...wrap(shown(style, sentence(rule.says)), style.width),
     ...heading('What is going on'),
     ...markdownLines(rule.explanation, style),
     ...heading('What the finding quotes'),
-    ...markdownLines(rule.evidence, style),
+    ...markdownLines(sentence(rule.evidence), style),
     ...heading(`What mends it${rule.remedy.tier === 'none' ? '' : ` (${rule.remedy.tier})`}`),
-    ...markdownLines(rule.remedy.text, style),
+    ...markdownLines(sentence(rule.remedy.text), style),
     ...heading('Where this comes from'),
     ...rule.sources.flatMap((each) => hang(shown(style, each), style.width, '  - ')),
   ];

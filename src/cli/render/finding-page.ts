@@ -1,4 +1,5 @@
 import type { Rule } from '../../diagnose/rule.ts';
+import { sentence } from './sentence.ts';
 
 /** docs/findings/CODE.md of one rule. */
 export function findingPage(rule: Rule): string {
@@ -8,7 +9,7 @@ export function findingPage(rule: Rule): string {
 
 \`${rule.name}\` · severity: ${rule.severity} · remedy: ${tier}
 
-${rule.says}
+${sentence(rule.says)}
 
 ## What is going on
 
@@ -16,11 +17,11 @@ ${rule.explanation.trim()}
 
 ## What the finding quotes
 
-${rule.evidence.trim()}
+${sentence(rule.evidence)}
 
 ## What mends it
 
-${rule.remedy.text.trim()}
+${sentence(rule.remedy.text)}
 
 What may be done by whom is in [safety.md](../safety.md).
 

@@ -3,6 +3,7 @@ import type { Diagnosis, Finding, Severity } from '../../model/finding.ts';
 import { safeText } from '../../model/safe-text.ts';
 import { version } from '../../model/version.ts';
 import { jsonText } from './json.ts';
+import { sentence } from './sentence.ts';
 import { sourceNames } from './sources.ts';
 
 /** A diagnosis as SARIF 2.1.0 (OASIS, sarif-v2.1.0-os): objects of a node are logical locations. */
@@ -42,10 +43,10 @@ function ruleOf(rule: Rule) {
     id: rule.code,
     name: pascalCase(rule.name),
     shortDescription: { text: rule.title },
-    fullDescription: { text: rule.says },
+    fullDescription: { text: sentence(rule.says) },
     help: {
-      text: `${rule.explanation}\n\n${rule.remedy.text}`,
-      markdown: `${rule.explanation}\n\n${rule.remedy.text}`,
+      text: `${rule.explanation}\n\n${sentence(rule.remedy.text)}`,
+      markdown: `${rule.explanation}\n\n${sentence(rule.remedy.text)}`,
     },
     defaultConfiguration: { level: levels[rule.severity] },
   };

@@ -9,7 +9,7 @@ import { closeAtSignals } from './at-signals.ts';
 import { type Cni, makeCni } from './cni.ts';
 import { type Daemon, daemonEnvironment, lastFatal, layout, startDaemon } from './daemon.ts';
 import { shiftDates } from './dates.ts';
-import { configToml, type Flavour, pauseImage } from './flavours.ts';
+import { configToml, type Flavour } from './flavours.ts';
 import { type Installed, install, installed } from './install.ts';
 import { environmentName, prefix, removeLeftovers, sweep } from './leftovers.ts';
 import { type NodeSpace, startNodeSpace } from './node-space.ts';
@@ -27,7 +27,7 @@ const defaults = { readTimeoutMs: 10_000, writeTimeoutMs: 4_000, startTimeoutMs:
 
 /**
  * A real containerd of that version with its own root, state, socket, CNI plugin and cgroup, in a node space of its
- * own, started. Throws an Error where the laboratory is not available (lab/available.ts says why).
+ * own. It is not started. Throws an Error where the laboratory is not available (lab/available.ts says why).
  * `home` is its folder, for whoever wants to see that nothing stays behind.
  */
 export async function realRig(
@@ -44,6 +44,7 @@ export async function realRig(
     const started = await rig.start();
     if (!started.ok) throw new Error(`containerd ${parts.version} did not start: ${started.fatal}`);
     await rig.importImage();
+    await rig.stop();
   } catch (error) {
     await rig.close();
     throw error;
@@ -178,15 +179,10 @@ class RealRig implements Rig {
     await shiftDates(layout(this.home).root, seconds);
   }
 
-  /** The image for sandboxes and workloads; resolves when CRI knows it. */
+  /** The image for sandboxes and workloads; CRI is sure to know it after the next start. */
   async importImage(): Promise<void> {
-    const ctr = (...args: string[]) =>
-      run(join(this.#parts.bin, 'ctr'), ['-a', layout(this.home).socket, '-n', 'k8s.io', 'images', ...args]);
-    await ctr('import', this.#parts.imageArchive);
-    await until('CRI knows the image', 10_000, async () => {
-      const { stdout } = await ctr('ls', `name==${pauseImage}`);
-      return stdout.includes('io.cri-containerd.image=managed') ? true : undefined;
-    });
+    const address = ['-a', layout(this.home).socket, '-n', 'k8s.io'];
+    await run(join(this.#parts.bin, 'ctr'), [...address, 'images', 'import', this.#parts.imageArchive]);
   }
 
   close(): Promise<void> {

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connectCri } from '../cri/connect.ts';
+import { type ConnectOptions, connectCri } from '../cri/connect.ts';
 import type { CriRunner } from '../cri/types.ts';
 import { realClock } from './clock.ts';
 import { Containerd } from './containerd.ts';
@@ -12,8 +12,9 @@ import { seededRandom } from './random.ts';
 import type { Rig } from './rig.ts';
 import { type CriServer, serveCri } from './server.ts';
 
-/** The embedded containerd behind a real unix socket in a temporary directory, in real time. It is not started. */
-export async function embeddedRig(flavour: Flavour['name']): Promise<Rig> {
+/** The embedded containerd behind a real unix socket in a temporary directory, in real time. It is not started.
+ * `deadlines` are its client's. */
+export async function embeddedRig(flavour: Flavour['name'], deadlines: ConnectOptions = {}): Promise<Rig> {
   const dir = await mkdtemp(join(tmpdir(), 'sandwarden-rig-'));
   const socket = join(dir, 'containerd.sock');
   const clock = realClock();
@@ -59,7 +60,7 @@ export async function embeddedRig(flavour: Flavour['name']): Promise<Rig> {
       if (!started.ok) return started;
       containerd = starting;
       server = await serveCri(socket, () => containerd, clock);
-      client = connectCri(`unix://${socket}`);
+      client = connectCri(`unix://${socket}`, deadlines);
       return started;
     },
     stop: () => down(false),

@@ -75,14 +75,18 @@ function ghosts(facts: Facts, codes: ReadonlySet<string>): Link | undefined {
 
 function kubeletStart(facts: Facts): Link | undefined {
   const kubelet = valueOr(facts.snapshot.kubelet, undefined);
-  if (facts.node === undefined || kubelet?.startedUptimeNs === undefined) return undefined;
+  const logged = valueOr(facts.snapshot.kubeletLog, undefined)?.startedAt;
+  if (facts.node === undefined) return undefined;
+  const byProcess = kubelet?.startedUptimeNs === undefined ? undefined : facts.node.uptimeNs - kubelet.startedUptimeNs;
+  const started = byProcess ?? (logged === undefined ? null : agoNs(logged, facts.node));
+  if (started === null) return undefined;
   const byDate = facts.orders.length === 1 && facts.orders[0] === 'by-date';
   return {
     at: null,
-    agoNs: facts.node.uptimeNs - kubelet.startedUptimeNs,
+    agoNs: started,
     lastedNs: null,
     text: `${describeKubelet(facts)} started${byDate ? '; it takes the sandbox with the latest date for the newest' : ''}`,
-    evidence: kubelet.versionFrom === undefined ? `pid ${kubelet.pid ?? '?'}` : `version from ${kubelet.versionFrom}`,
+    evidence: kubelet?.versionFrom === undefined ? `pid ${kubelet?.pid ?? '?'}` : `version from ${kubelet.versionFrom}`,
   };
 }
 

@@ -59,6 +59,8 @@ function cureByOrder(view: PodView, facts: Views): Cure | undefined {
     const code: GhostCode = sandbox.createdAtNs <= 0n ? 'SW104' : odd.has(sandbox.id) ? 'SW102' : 'SW101';
     return ghostOf(sandbox, code, { view, facts, onlyPerhaps, leaving, error: view.errors[0] });
   });
+  // Nothing tells whether the pod is wanted, and its records live here: a finished Job looks like this. No fault, it is kept.
+  if (view.wanted.wants === 'unknown' && ghosts.some((ghost) => ghost.stake.lost === 'yes')) return undefined;
   return { view, ghosts, order, onlyPerhaps };
 }
 

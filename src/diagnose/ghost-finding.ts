@@ -30,7 +30,8 @@ export function describeCreation(sandbox: ListedSandbox, facts: Facts): string {
 
 function findingOf(facts: Facts, cure: Cure, ghost: Ghost, whyOf: (ghost: Ghost, cure: Cure) => string): Finding {
   const pod = describePod(cure.view);
-  const severity: Severity = cure.onlyPerhaps ? 'warning' : 'error';
+  // A pod that nobody is known to want is not down yet.
+  const severity: Severity = cure.onlyPerhaps || cure.view.wanted.wants !== 'yes' ? 'warning' : 'error';
   return {
     code: ghost.code,
     severity,

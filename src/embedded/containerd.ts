@@ -112,10 +112,12 @@ export class Containerd {
   }
 
   runSandbox(config: SandboxConfig, handler: string, call: AbortSignal): Promise<string> {
+    const { name, uid, namespace, attempt } = config;
+    const what = `RunPodSandbox for &PodSandboxMetadata{Name:${name},Uid:${uid},Namespace:${namespace},Attempt:${attempt},}`;
     return this.#logged(
-      `RunPodSandbox for &PodSandboxMetadata{Name:${config.name},Uid:${config.uid},Namespace:${config.namespace},Attempt:${config.attempt},}`,
+      what,
       () => runSandbox(this.#daemon, config, handler, call),
-      (id) => `returns sandbox id ${JSON.stringify(id)}`,
+      (id) => `${what} returns sandbox id ${JSON.stringify(id)}`,
     );
   }
 
@@ -124,7 +126,11 @@ export class Containerd {
   }
 
   removeSandbox(id: string, call: AbortSignal): Promise<void> {
-    return this.#logged(`RemovePodSandbox for ${JSON.stringify(id)}`, () => removeSandbox(this.#daemon, id, call));
+    return this.#logged(
+      `RemovePodSandbox for ${JSON.stringify(id)}`,
+      () => removeSandbox(this.#daemon, id, call),
+      () => `RemovePodSandbox ${JSON.stringify(id)} returns successfully`,
+    );
   }
 
   listContainers(filter: ContainerFilter = {}): ContainerRecord[] {
@@ -144,10 +150,11 @@ export class Containerd {
 
   createContainer(sandboxId: string, config: ContainerConfig): Promise<string> {
     const metadata = `&ContainerMetadata{Name:${config.name},Attempt:${config.attempt},}`;
+    const within = `CreateContainer within sandbox ${JSON.stringify(sandboxId)}`;
     return this.#logged(
-      `CreateContainer within sandbox ${JSON.stringify(sandboxId)} for ${metadata}`,
+      `${within} for container ${metadata}`,
       () => createContainer(this.#daemon, sandboxId, config),
-      (id) => `returns container id ${JSON.stringify(id)}`,
+      (id) => `${within} for ${metadata} returns container id ${JSON.stringify(id)}`,
     );
   }
 
@@ -184,14 +191,14 @@ export class Containerd {
   async #logged<T>(
     what: string,
     work: () => Promise<T>,
-    result: (value: T) => string = () => 'returns successfully',
+    result: (value: T) => string = () => `${what} returns successfully`,
   ): Promise<T> {
     this.#check();
     const { log } = this.#daemon;
     log('info', what);
     try {
       const value = await work();
-      log('info', `${what} ${result(value)}`);
+      log('info', result(value));
       return value;
     } catch (error) {
       if (!(error instanceof Died)) log('error', `${what} failed, error`, { error: wordsOf(error) });

@@ -7,6 +7,7 @@ import type { Random } from './random.ts';
 /** A process of a container or a pause process, under its shim: it outlives the daemon, but not the power. */
 export interface Task {
   readonly pid: number;
+  readonly startedUptimeNs: bigint;
   /** Set when it has ended. */
   exit: { readonly code: number; readonly atNs: bigint } | undefined;
   /** The daemon's ear; a daemon that dies takes it off. */
@@ -44,7 +45,8 @@ export class Machine {
   }
 
   spawn(id: string, lifetime: Lifetime): Task {
-    const task: Task = { pid: this.newPid(), exit: undefined, onExit: undefined };
+    const startedUptimeNs = this.clock.uptimeNs();
+    const task: Task = { pid: this.newPid(), startedUptimeNs, exit: undefined, onExit: undefined };
     this.tasks.set(id, task);
     if (lifetime) void this.#endLater(id, task, lifetime);
     return task;

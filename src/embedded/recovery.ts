@@ -43,7 +43,10 @@ export async function recover(daemon: Daemon): Promise<void> {
 function loadContainer(daemon: Daemon, container: ContainerRecord): void {
   const task = daemon.machine.tasks.get(container.id);
   daemon.containers.set(container.id, container);
-  if (task && !task.exit) return daemon.watchContainer(container, task);
+  if (task && !task.exit) {
+    daemon.watchContainer(container, task);
+    return;
+  }
   if (stateOf(container) !== 'running') return;
   container.finishedAtNs = task?.exit?.atNs ?? daemon.machine.clock.wallNs();
   container.exitCode = task?.exit?.code ?? unknownExitCode;

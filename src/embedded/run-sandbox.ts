@@ -26,6 +26,7 @@ export async function runSandbox(
   } catch (error) {
     throw fault(`failed to reserve sandbox name ${JSON.stringify(name)}: ${wordsOf(error)}`);
   }
+  await daemon.pause('recordMs');
   const record: SandboxRecord = {
     id,
     name,
@@ -37,7 +38,6 @@ export async function runSandbox(
   };
   machine.disk.sandboxes.set(id, record);
   try {
-    await daemon.pause('recordMs');
     if (!config.hostNetwork) await setUpNetwork(daemon, record, call);
     record.createdAtNs ??= machine.clock.wallNs();
     await daemon.pause('taskMs');

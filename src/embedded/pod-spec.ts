@@ -1,0 +1,26 @@
+/** A pod as the API gives it to kubelet. */
+export interface PodSpec {
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string;
+  readonly restartPolicy: 'Always' | 'OnFailure' | 'Never';
+  readonly containers: readonly PodContainer[];
+  readonly hostNetwork?: boolean;
+}
+
+export interface PodContainer {
+  readonly name: string;
+  readonly runs: 'forever' | { readonly exitsAfterMs: number; readonly code: number };
+}
+
+/** kubelet's format.Pod: `name_namespace(uid)`. */
+export function formatPod(pod: PodSpec): string {
+  return `${pod.name}_${pod.namespace}(${pod.uid})`;
+}
+
+/** What the API server keeps of the pods; it outlives the node. */
+export type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
+
+export function isTerminal(phase: Phase | undefined): boolean {
+  return phase === 'Succeeded' || phase === 'Failed';
+}

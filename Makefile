@@ -34,7 +34,7 @@ say = @printf '%-8s %s\n' '$(1)' '$(2)'
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(STAMP_DEPS) ## Fetch Node $(NODE_VERSION) and the locked dependencies into this folder
+setup: $(STAMP_DEPS) ## Fetch Node 24 and the locked dependencies into this folder
 
 $(STAMP_NODE):
 	$(call say,setup,Node $(NODE_VERSION) for linux-$(ARCH))
@@ -59,8 +59,8 @@ dist/sandwarden.js: $(STAMP_DEPS) $(SOURCES) tools/build.ts package.json tsconfi
 demo: build ## A power cut on the embedded node: check, heal, check (no root, no containerd)
 	@$(NODE) dist/sandwarden.js demo
 
-demo-real: build ## The same on a real containerd (root)
-	@$(NODE) dist/sandwarden.js demo --real
+demo-real: build $(STAMP_LAB) ## The same on a real containerd (root)
+	@$(NODE) lab/demo.ts
 
 test: build $(if $(filter 0,$(shell id -u)),$(STAMP_APT) $(STAMP_LAB)) ## All tests; as root also the real containerd
 	@$(NODE) tools/test.ts
@@ -68,7 +68,7 @@ test: build $(if $(filter 0,$(shell id -u)),$(STAMP_APT) $(STAMP_LAB)) ## All te
 test-fast: build ## The tests that need neither root nor a containerd
 	@$(NODE) tools/test.ts --fast
 
-lint: $(STAMP_DEPS) ## Types, style, dead code, generated code
+lint: $(STAMP_DEPS) ## Types, style, dead code, generated code and pages
 	$(call say,lint,types)
 	@tsc
 	$(call say,lint,style)
@@ -77,6 +77,8 @@ lint: $(STAMP_DEPS) ## Types, style, dead code, generated code
 	@knip --no-progress
 	$(call say,lint,generated code)
 	@$(NODE) tools/generate.ts --check
+	@$(NODE) tools/docs.ts --check
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run tools/*.sh; fi
 
 format: $(STAMP_DEPS) ## Put the sources into the house's form
 	@biome check --write .
@@ -101,7 +103,7 @@ $(STAMP_LAB): lab/install.ts lab/flavours.ts | $(STAMP_DEPS)
 	@$(NODE) lab/install.ts && touch $@ || \
 	  printf '%-8s %s\n' setup 'without the real containerd: lab/install.ts failed (see above)'
 
-apt: $(STAMP_APT) ## Install what tests use of Debian: zsh, fish, shellcheck (root)
+apt: $(STAMP_APT) ## Install what tests use: zsh, fish, shellcheck, xmllint (root)
 
 $(STAMP_APT): $(STAMP_DEPS) tools/apt.ts
 	@$(NODE) tools/apt.ts

@@ -19,7 +19,7 @@ export interface Measured {
   readonly cpuMs: number;
 }
 
-/** Runs each case once for warmth, then `repetitions` times, in turns. Throws where one ends otherwise than it should. */
+/** Runs each case once for warmth, then `repetitions` times, in turns. Throws where one ends as it should not. */
 export async function measure(cases: readonly Case[], repetitions: number): Promise<Measured[]> {
   const runs = cases.map((each) => ({ ...each, wall: [] as number[], cpu: [] as number[] }));
   for (let round = 0; round <= repetitions; round++) {

@@ -132,7 +132,7 @@ function problemOf(of: Events & { ending: Ending; left: readonly string[] }): st
     return `no end within ${ending.timedOutMs / 1000} s${hint}${why}`;
   }
   if (left.length > 0) return `left processes behind: ${left.join('; ')}`;
-  if (ending.code === 0 && tests.length + open.length === 0) return 'no tests in it';
+  if (ending.code === 0 && tests.length + open.length === 0) return 'no test ended in it (exit code 0)';
   const failed = tests.some((test) => test.result === 'failed');
   if (!ended) return `ended with ${ending.signal ?? `exit code ${ending.code}`} before its tests did${hint}`;
   return ending.code !== 0 && !failed ? `exit code ${ending.code} although no test failed${hint}` : undefined;

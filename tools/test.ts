@@ -27,6 +27,7 @@ async function main(): Promise<void> {
   delete process.env.NODE_EXTRA_CA_CERTS;
   const wanted = (file: string) => positionals.length === 0 || positionals.some((part) => file.includes(part));
   const files = globSync('test/**/*.test.ts').sort().filter(wanted);
+  if (files.length === 0) print([`no test file matches ${positionals.join(', ')}`]);
   const shared = files.filter((file) => /^test\/(scenario|real)\b/.test(file));
   const results = await runAll(
     files.filter((file) => !shared.includes(file)),

@@ -3,7 +3,7 @@ import { valueOr } from '../model/observed.ts';
 import { describeDate, describeDuration } from './time.ts';
 import type { Views } from './views.ts';
 
-/** How far the wall clock was behind when this boot began, at least, and what shows it; undefined where nothing does. */
+/** How far the wall clock was behind when this boot began, at least, and what shows it. */
 export interface BootClock {
   readonly behindNs: bigint;
   readonly evidence: string;
@@ -25,7 +25,9 @@ function byJournal(views: Views): BootClock | undefined {
   if (behindNs < slackNs) return undefined;
   return {
     behindNs,
-    evidence: `the last boot's journal ends ${describeDate(last.lastNs)}, this one begins ${describeDate(current.firstNs)}`,
+    evidence:
+      `the last boot's journal ends ${describeDate(last.lastNs)}, ` +
+      `this one begins ${describeDate(current.firstNs)}`,
   };
 }
 

@@ -85,7 +85,7 @@ function kubeletStart(facts: Facts): Link | undefined {
     at: null,
     agoNs: started,
     lastedNs: null,
-    text: `${describeKubelet(facts)} started${byDate ? '; it takes the sandbox with the latest date for the newest' : ''}`,
+    text: `${describeKubelet(facts)} started${byDate ? '; for it the latest date is the newest sandbox' : ''}`,
     evidence: kubelet?.versionFrom === undefined ? `pid ${kubelet?.pid ?? '?'}` : `version from ${kubelet.versionFrom}`,
   };
 }
@@ -111,7 +111,7 @@ function stopFails(facts: Facts, codes: ReadonlySet<string>, errors: readonly Fi
   const mine = errors.filter((each) => each.code === 'SW106');
   return {
     ...spanOf(facts, failed),
-    text: `${count(mine.length, 'dead sandbox', 'dead sandboxes')} cannot be stopped; kubelet creates nothing beside them`,
+    text: `${count(mine.length, 'dead sandbox', 'dead sandboxes')} cannot be stopped; kubelet makes none beside them`,
     evidence: mine[0]?.evidence[0]?.text ?? '',
     code: 'SW106',
   };

@@ -59,7 +59,8 @@ function cureByOrder(view: PodView, facts: Views): Cure | undefined {
     const code: GhostCode = sandbox.createdAtNs <= 0n ? 'SW104' : odd.has(sandbox.id) ? 'SW102' : 'SW101';
     return ghostOf(sandbox, code, { view, facts, onlyPerhaps, leaving, error: view.errors[0] });
   });
-  // Nothing tells whether the pod is wanted, and its records live here: a finished Job looks like this. No fault, it is kept.
+  // Nothing tells whether the pod is wanted, and its records live here: a finished Job looks like this. No fault, it is
+  // kept.
   if (view.wanted.wants === 'unknown' && ghosts.some((ghost) => ghost.stake.lost === 'yes')) return undefined;
   return { view, ghosts, order, onlyPerhaps };
 }
@@ -141,7 +142,10 @@ function holdsRunning(sandbox: ListedSandbox, view: PodView): boolean {
   );
 }
 
-/** Prefer what costs least to lose: a half-created sandbox, then one without records, then one whose records stay elsewhere. */
+/**
+ * Prefer what costs least to lose: a half-created sandbox, then one without records, then one whose records stay
+ * elsewhere.
+ */
 function costOf(sandbox: ListedSandbox, view: PodView): number {
   const lost = { nothing: 0, perhaps: 100, yes: 10_000 }[stakeOf(sandbox, view, new Set()).lost];
   const records = view.containers.filter((each) => each.sandboxId === sandbox.id).length;

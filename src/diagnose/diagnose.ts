@@ -8,7 +8,10 @@ import type { Facts } from './facts.ts';
 import { buildFacts } from './facts.ts';
 import { blindSpots, verdictOf } from './verdict.ts';
 
-/** What a snapshot means: the findings of every rule, the causal chain over them, the verdict, and what was not seen. Pure. */
+/**
+ * What a snapshot means: the findings of every rule, the causal chain over them, the verdict, and what was not seen.
+ * Pure.
+ */
 export function diagnose(snapshot: Snapshot): Diagnosis {
   const facts = buildFacts(snapshot);
   const findings = catalogue.flatMap((rule) => rule.examine(facts)).sort(byWeight);

@@ -6,7 +6,9 @@ import { findKept } from './kept.ts';
 import type { Views } from './views.ts';
 import { buildViews } from './views.ts';
 
-/** What the rules and the plan look at: the pods as views, the blocked ones with their cure, the rest with why it stays. */
+/**
+ * What the rules and the plan look at: the pods as views, the blocked ones with their cure, the rest with why it stays.
+ */
 export interface Facts extends Views {
   readonly cures: readonly Cure[];
   readonly kept: readonly Kept[];

@@ -5,9 +5,9 @@ import { agoNs } from './time.ts';
 import type { PodView, Views } from './views.ts';
 
 /**
- * docs/safety.md, rule 6: whether a RunPodSandbox of this pod may be inside the runtime right now, and why one thinks so;
- * undefined where it is excluded. kubelet waits 4 minutes for one (cri-client remote_runtime.go: 2 × 2 min) and asks
- * for no second one before the first has come back.
+ * docs/safety.md, rule 6: whether a RunPodSandbox of this pod may be inside the runtime right now, and why one thinks
+ * so; undefined where it is excluded. kubelet waits 4 minutes for one (cri-client remote_runtime.go: 2 × 2 min) and
+ * asks for no second one before the first has come back.
  */
 export function maybeInFlight(view: PodView, facts: Views): string | undefined {
   const kubelet = valueOr(facts.snapshot.kubelet, undefined);

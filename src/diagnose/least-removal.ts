@@ -3,7 +3,8 @@ import { foresee } from '../model/kubelet-choice.ts';
 
 /**
  * The fewest of `removable` without which the pod settles under `order`, or undefined where no removal helps.
- * Among equally few, those with the least cost. All subsets are tried, smallest first: a pod has a handful of sandboxes.
+ * Among equally few, those with the least cost. All subsets are tried, smallest first: a pod has a handful of
+ * sandboxes.
  */
 export function leastRemoval<T extends Candidate>(
   sandboxes: readonly T[],
@@ -32,7 +33,10 @@ export function leastRemoval<T extends Candidate>(
 /** 2^10 replays of a rule over ten entries take about a millisecond; a pod with more leftovers is beyond counting. */
 const exhaustiveUpTo = 10;
 
-/** One step at a time: what outsorts the next sandbox goes, or else what holds the name. Few, though perhaps not the fewest. */
+/**
+ * One step at a time: what outsorts the next sandbox goes, or else what holds the name. Few, though perhaps not the
+ * fewest.
+ */
 function greedy<T extends Candidate>(
   sandboxes: readonly T[],
   removable: readonly T[],

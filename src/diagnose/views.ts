@@ -76,7 +76,10 @@ export function buildViews(snapshot: Snapshot): Views {
   return { snapshot, node, orders, pods, sandboxById: new Map(sandboxes.map((each) => [each.id, each])) };
 }
 
-/** The sandboxes of a pod that kubelet's rule by date takes for newer than they are: dated after now, or before a higher attempt. */
+/**
+ * The sandboxes of a pod that kubelet's rule by date takes for newer than they are: dated after now, or before a higher
+ * attempt.
+ */
 export function outOfOrder(view: PodView, node: NodeFacts | undefined): ListedSandbox[] {
   const sorted = newestFirst(view.sandboxes, 'by-date');
   return sorted.filter((each, index) => {

@@ -1,6 +1,6 @@
 import type { Cure, Ghost } from '../diagnose/cure.ts';
-import { buildFacts } from '../diagnose/facts.ts';
 import type { Facts } from '../diagnose/facts.ts';
+import { buildFacts } from '../diagnose/facts.ts';
 import { inFlightErrors } from '../diagnose/in-flight-errors.ts';
 import { holdersOf } from '../diagnose/rules/sw103.ts';
 import { agoNs } from '../diagnose/time.ts';
@@ -8,14 +8,17 @@ import type { Tier } from '../model/finding.ts';
 import { limits } from '../model/limits.ts';
 import { known, valueOr } from '../model/observed.ts';
 import type { Action, Plan, Refusal } from '../model/plan.ts';
-import { describePod, describeSandbox } from '../model/sandbox.ts';
 import type { Container, Sandbox } from '../model/sandbox.ts';
+import { describePod, describeSandbox } from '../model/sandbox.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
 /** What a person (or the boot hook) allows. */
 export interface PlanOptions {
   readonly allow: readonly Tier[];
-  /** Only these findings; an empty list means all. `object` is a name (`default/web/0`), a pod (`default/web`) or an id's beginning. */
+  /**
+   * Only these findings; an empty list means all. `object` is a name (`default/web/0`), a pod (`default/web`) or an
+   * id's beginning.
+   */
   readonly only: readonly { readonly code: string; readonly object?: string }[];
 }
 
@@ -152,7 +155,9 @@ function isWanted(options: PlanOptions, code: string, name: string, pod: string,
   );
 }
 
-/** Requests that hang past kubelet's deadline: end the CNI process that holds one, or else restart the runtime, once. */
+/**
+ * Requests that hang past kubelet's deadline: end the CNI process that holds one, or else restart the runtime, once.
+ */
 function planHungRequests(facts: Facts, options: PlanOptions): Plan[] {
   const node = facts.node;
   if (node === undefined) return [];
@@ -162,9 +167,7 @@ function planHungRequests(facts: Facts, options: PlanOptions): Plan[] {
     if (!isWanted(options, 'SW103', object, describePod(error.asked), error.holderId)) return nothing;
     const refusal = (reason: string, lift?: string): Plan => ({
       actions: [],
-      refusals: [
-        { object, target: error.holderId, code: 'SW103', reason, ...(lift === undefined ? {} : { lift }) },
-      ],
+      refusals: [{ object, target: error.holderId, code: 'SW103', reason, ...(lift === undefined ? {} : { lift }) }],
       pods: [],
     });
     const ago = agoNs(error.first, node) ?? 0n;

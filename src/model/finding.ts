@@ -9,7 +9,10 @@ export const severities = ['error', 'warning', 'info'] as const satisfies readon
 export type Tier = 'safe' | 'disruptive' | 'destructive';
 export const tiers = ['safe', 'disruptive', 'destructive'] as const satisfies readonly Tier[];
 
-/** What a finding is about. `name` is how a person says it (`default/web/0`, `containerd`), `id` the full id where there is one. */
+/**
+ * What a finding is about. `name` is how a person says it (`default/web/0`, `containerd`), `id` the full id where there
+ * is one.
+ */
 export interface ObjectRef {
   readonly kind: 'sandbox' | 'container' | 'pod' | 'runtime' | 'node' | 'network';
   readonly name: string;

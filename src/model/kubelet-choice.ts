@@ -26,7 +26,10 @@ export function orderOfVersion(version: string | undefined): SandboxOrder | unde
   return major > 1 || (major === 1 && minor >= 35) ? 'by-attempt' : 'by-date';
 }
 
-/** The sandboxes of one pod as kubelet sorts them, newest first. Ties end by id, so that the answer never hangs on the input's order. */
+/**
+ * The sandboxes of one pod as kubelet sorts them, newest first. Ties end by id, so that the answer never hangs on the
+ * input's order.
+ */
 export function newestFirst<T extends Candidate>(sandboxes: readonly T[], order: SandboxOrder): T[] {
   const byDate = (a: T, b: T) => compare(b.createdAtNs, a.createdAtNs);
   const byAttempt = (a: T, b: T) => compare(b.attempt, a.attempt);
@@ -35,7 +38,10 @@ export function newestFirst<T extends Candidate>(sandboxes: readonly T[], order:
   return [...sandboxes].sort((a, b) => first(a, b) || second(a, b) || compare(a.id, b.id));
 }
 
-/** Which branch of PodSandboxChanged fires: `keep` is none of them. Network branches need more than a listing and are not decided here. */
+/**
+ * Which branch of PodSandboxChanged fires: `keep` is none of them. Network branches need more than a listing and are
+ * not decided here.
+ */
 export type Branch = 'none' | 'several-ready' | 'newest-not-ready' | 'keep';
 
 export interface Choice<T extends Candidate> {

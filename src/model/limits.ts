@@ -5,7 +5,10 @@
 export const limits = {
   /** Deadline of a CRI read (Version, Status, List…, …Status). kubelet's own is 2 min; a person waits less. */
   criReadTimeoutMs: 10_000,
-  /** Deadline of StopPodSandbox and RemovePodSandbox: kubelet's runtimeRequestTimeout (2 min). crictl's 2 s is too short for CNI DEL. */
+  /**
+   * Deadline of StopPodSandbox and RemovePodSandbox: kubelet's runtimeRequestTimeout (2 min). crictl's 2 s is too short
+   * for CNI DEL.
+   */
   criWriteTimeoutMs: 120_000,
   /** Deadline of the connection to a socket. */
   connectTimeoutMs: 3_000,
@@ -16,11 +19,18 @@ export const limits = {
 
   /** safety.md, 1: a sandbox is NotReady in two listings at least this far apart. */
   confirmAfterMs: 10_000,
-  /** safety.md, 6: kubelet's own deadline of RunPodSandbox, 2 × runtimeRequestTimeout (cri-client remote_runtime.go). */
+  /**
+   * safety.md, 6: kubelet's own deadline of RunPodSandbox, 2 × runtimeRequestTimeout (cri-client remote_runtime.go).
+   */
   runPodSandboxTimeoutMs: 240_000,
-  /** kubelet repeats a failed sync after 10–15 s (pod_workers.go completeWork) and a good one after 60–90 s: an error older than this is over. */
+  /**
+   * kubelet repeats a failed sync after 10–15 s (pod_workers.go completeWork) and a good one after 60–90 s: an error
+   * older than this is over.
+   */
   errorCurrentForMs: 150_000,
-  /** A refusal that still goes on has been repeated within this time: one retry of 15 s, and slack for a loaded node. */
+  /**
+   * A refusal that still goes on has been repeated within this time: one retry of 15 s, and slack for a loaded node.
+   */
   refusalRepeatsWithinMs: 45_000,
   /** kubelet's garbage collection runs each minute (ContainerGCPeriod); two cycles and some slack. */
   garbageOverdueMs: 150_000,
@@ -58,7 +68,10 @@ export const limits = {
   journalRecordBytes: 1024 * 1024,
   /** Different things one log may tell of; what comes after is not kept. */
   logRecords: 5_000,
-  /** Log lines this close tell of one failure: kubelet logs one three or four times within 15 ms, and retries after 600 ms or more. */
+  /**
+   * Log lines this close tell of one failure: kubelet logs one three or four times within 15 ms, and retries after 600
+   * ms or more.
+   */
   sameFailureMs: 300,
 
   /** A snapshot file larger than this is refused. */

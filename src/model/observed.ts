@@ -21,10 +21,12 @@ export interface Unknown {
   readonly hint: string;
 }
 
+/** A value that a source gave. */
 export function known<T>(value: T): Known<T> {
   return { known: true, value };
 }
 
+/** Why a source gave none: a code, plain words, and what to do about it. */
 export function unknown(code: Unknown['code'], message: string, hint = ''): Unknown {
   return { known: false, code, message, hint };
 }

@@ -27,7 +27,10 @@ export type NameHeld =
       readonly text: string;
     });
 
-/** kubelet could not stop a sandbox: in a pod's sync (`sync`), where nothing new is created then, or in its garbage collection (`gc`). */
+/**
+ * kubelet could not stop a sandbox: in a pod's sync (`sync`), where nothing new is created then, or in its garbage
+ * collection (`gc`).
+ */
 export interface StopFailed extends Span {
   readonly during: 'sync' | 'gc';
   readonly sandboxId: string;
@@ -69,7 +72,10 @@ export interface RuntimeLog {
   readonly fatal: readonly (Span & { readonly text: string })[];
   /** RunPodSandbox calls of this start of the daemon that neither returned nor failed. */
   readonly running: readonly { readonly pod: SandboxName; readonly at: Moment }[];
-  /** The sandboxes whose RunPodSandbox has returned or failed, or that were removed, newest last, as far as the log reaches. */
+  /**
+   * The sandboxes whose RunPodSandbox has returned or failed, or that were removed, newest last, as far as the log
+   * reaches.
+   */
   readonly settledIds?: readonly string[];
   /** "failed to destroy network for sandbox …", with the plugin's words. */
   readonly cniDelFailed: readonly (Span & { readonly sandboxId: string; readonly error: string })[];

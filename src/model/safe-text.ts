@@ -3,7 +3,9 @@
  * control characters (C0, C1, DEL) and the Unicode marks that turn the direction of text or hide in it.
  */
 
-/** `text` on one line, with everything a terminal obeys written as `\xNN` or `\u{NNNN}`, at most `maxLength` characters. */
+/**
+ * `text` on one line, with everything a terminal obeys written as `\xNN` or `\u{NNNN}`, at most `maxLength` characters.
+ */
 export function safeText(text: string, maxLength = 2_000): string {
   const cut = text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
   return cut.replace(DANGEROUS, escapeOf);

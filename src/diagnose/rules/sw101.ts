@@ -8,8 +8,9 @@ export const sw101: Rule = {
   title: 'A dead sandbox holds the name that kubelet asks for',
   severity: 'error',
   says: 'a NotReady leftover of an earlier boot holds the name kubelet asks for',
-  explanation: `The runtime keeps a name for each pod sandbox: pod, namespace, uid and attempt. The name is given back only
-when the sandbox is *removed*; a sandbox that lost its processes in a power cut comes back NotReady and still holds it.
+  explanation: `The runtime keeps a name for each pod sandbox: pod, namespace, uid and attempt. The name is given back
+only when the sandbox is *removed*; a sandbox that lost its processes in a power cut comes back NotReady and still holds
+it.
 
 Normally that is harmless, because kubelet asks for the next attempt. Here it asks for the very attempt that the dead
 sandbox holds, is refused, and will be refused for as long as the sandbox is listed.

@@ -13,13 +13,13 @@ export const sw102: Rule = {
   name: 'ghost-from-the-future',
   title: 'A dead sandbox is dated after the living one',
   severity: 'error',
-  says: 'by its creation date a dead sandbox is the newest of its pod; kubelet up to 1.34 kills the living one and loops',
-  explanation: `The runtime dates a sandbox with the wall clock of the moment. When a node boots with its clock behind (a
-board without an RTC battery, an empty CMOS battery), the sandboxes of the last boot are dated in the future.
+  says: 'by its date a dead sandbox is the newest of its pod; kubelet up to 1.34 kills the living one and loops',
+  explanation: `The runtime dates a sandbox with the wall clock of the moment. When a node boots with its clock behind
+(a board without an RTC battery, an empty CMOS battery), the sandboxes of the last boot are dated in the future.
 
 kubelet up to 1.34 sorts the sandboxes of a pod by that date. It takes the dead one for the newest, kills the sandbox
-that it has just made, asks for the same attempt again and is refused: \`name … is reserved for …\`. **The id in that error
-is not the ghost**: it is the new sandbox. Removing it changes nothing; removing the old one ends the loop.
+that it has just made, asks for the same attempt again and is refused: \`name … is reserved for …\`. **The id in that
+error is not the ghost**: it is the new sandbox. Removing it changes nothing; removing the old one ends the loop.
 
 kubelet from 1.35 on sorts by attempt; for it the order is harmless, though garbage collection still sorts by date.`,
   evidence: "the node's clock, both dates and attempts, kubelet's version, the error",

@@ -16,11 +16,12 @@ export const sw103: Rule = {
   title: 'The name is held by a RunPodSandbox that has not ended',
   severity: 'error',
   says: 'the id in the error is not listed: a RunPodSandbox is still inside the runtime and holds the name',
-  explanation: `The runtime reserves the name first and lists the sandbox last. While a RunPodSandbox hangs (a CNI plugin
-that does not return, a shim, a runc in state D, a mount), the name is held by a sandbox that no list shows. kubelet gives
-up after four minutes, asks again, and is refused.
+  explanation: `The runtime reserves the name first and lists the sandbox last. While a RunPodSandbox hangs (a CNI
+plugin that does not return, a shim, a runc in state D, a mount), the name is held by a sandbox that no list shows.
+kubelet gives up after four minutes, asks again, and is refused.
 
-Nothing can be removed here: RemovePodSandbox of an id that is not listed succeeds and does nothing. What hangs must end.`,
+Nothing can be removed here: RemovePodSandbox of an id that is not listed succeeds and does nothing. What hangs must
+end.`,
   evidence: 'the error, the listing without the id, the process that holds it and since when',
   remedy: {
     tier: 'disruptive',
@@ -50,7 +51,9 @@ function findingOf(error: NameHeld, facts: Facts): Finding {
   };
 }
 
-/** The processes that can hold this very sandbox: a CNI plugin called for its id or pod, else whatever hangs in state D. */
+/**
+ * The processes that can hold this very sandbox: a CNI plugin called for its id or pod, else whatever hangs in state D.
+ */
 export function holdersOf(error: NameHeld, facts: Facts): HolderProcess[] {
   const holders = valueOr(facts.snapshot.processes, undefined)?.holders ?? [];
   const own = holders.filter(

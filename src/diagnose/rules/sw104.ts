@@ -8,9 +8,9 @@ export const sw104: Rule = {
   title: 'A half-created sandbox holds a name',
   severity: 'error',
   says: 'creating the sandbox failed and so did cleaning it up: it has no valid date and holds its name',
-  explanation: `When CNI ADD fails, the runtime cleans up with CNI DEL. When that fails too it keeps the sandbox in state
-unknown: it is listed NotReady with a creation time of zero or less (CRI demands more than 0) and holds its name until it
-is removed.
+  explanation: `When CNI ADD fails, the runtime cleans up with CNI DEL. When that fails too it keeps the sandbox in
+state unknown: it is listed NotReady with a creation time of zero or less (CRI demands more than 0) and holds its name
+until it is removed.
 
 Sorted by date it comes last, so kubelet up to 1.34 may ask for its attempt again and be refused.`,
   evidence: 'the creation time, the error that asks for the name, the CNI errors',

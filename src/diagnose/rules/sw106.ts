@@ -14,9 +14,9 @@ export const sw106: Rule = {
   title: 'A dead sandbox cannot be stopped',
   severity: 'error',
   says: 'StopPodSandbox fails (mostly CNI DEL), and kubelet then creates no new sandbox and emits no event',
-  explanation: `Before kubelet makes a new sandbox it stops every sandbox of the pod, dead ones too. Stopping calls the CNI
-plugin with DEL. When the plugin fails, or no CNI configuration is loaded, the stop fails; kubelet logs it, creates nothing,
-and emits **no event**, so \`kubectl describe pod\` shows nothing.
+  explanation: `Before kubelet makes a new sandbox it stops every sandbox of the pod, dead ones too. Stopping calls the
+CNI plugin with DEL. When the plugin fails, or no CNI configuration is loaded, the stop fails; kubelet logs it, creates
+nothing, and emits **no event**, so \`kubectl describe pod\` shows nothing.
 
 The sandbox is not the trouble, the pod's network is: mend the CNI plugin and everything follows. Going round CRI would
 leak the pod's address.`,

@@ -15,9 +15,9 @@ export const sw107: Rule = {
   title: "kubelet's garbage collection does not remove a dead sandbox",
   severity: 'warning',
   says: 'kubelet should have removed this sandbox for at least two of its cycles and has not',
-  explanation: `Each minute kubelet removes the NotReady sandboxes that hold no containers, except the newest of each pod.
-It stops them first; when that fails it gives up until the next minute, makes no event, and counts the cycle as good. So a
-sandbox that cannot be stopped stays for ever, quietly, with its network address.
+  explanation: `Each minute kubelet removes the NotReady sandboxes that hold no containers, except the newest of each
+pod. It stops them first; when that fails it gives up until the next minute, makes no event, and counts the cycle as
+good. So a sandbox that cannot be stopped stays for ever, quietly, with its network address.
 
 This finding names sandboxes that have been removable for more than two cycles, and why they stay where the log tells.`,
   evidence: 'how long, the failed stops in the log',
@@ -47,7 +47,9 @@ function isGarbage(sandbox: ListedSandbox, view: PodView, facts: Facts): boolean
   return view.sandboxes.some((each) => each.createdAtNs > sandbox.createdAtNs);
 }
 
-/** For how long it has been removable, as far as one look can tell: since kubelet runs and since its successor was made. */
+/**
+ * For how long it has been removable, as far as one look can tell: since kubelet runs and since its successor was made.
+ */
 function overdueNs(sandbox: ListedSandbox, view: PodView, facts: Facts): bigint {
   const node = facts.node;
   const started = valueOr(facts.snapshot.kubelet, undefined)?.startedUptimeNs;

@@ -8,9 +8,9 @@ export const sw108: Rule = {
   title: 'NotReady sandboxes that block nothing',
   severity: 'info',
   says: 'NotReady sandboxes that block nothing, and why each is kept',
-  explanation: `After any reboot, clean or not, each sandbox of the last boot is NotReady: its processes are gone. kubelet
-makes the next attempt beside it and removes the old one once it holds no containers. A finished pod (a Job) keeps its
-sandbox for as long as the pod exists: the container records in it are what \`kubectl logs\` reads.
+  explanation: `After any reboot, clean or not, each sandbox of the last boot is NotReady: its processes are gone.
+kubelet makes the next attempt beside it and removes the old one once it holds no containers. A finished pod (a Job)
+keeps its sandbox for as long as the pod exists: the container records in it are what \`kubectl logs\` reads.
 
 Removing all NotReady sandboxes, as scripts on the web do, destroys those logs and can make a Job run twice.`,
   evidence: 'the count by reason, the sandboxes',

@@ -12,8 +12,9 @@ export const sw701: Rule = {
   severity: 'error',
   says: 'the CRI socket is missing, refuses, hangs, or answers that the server is not initialized yet',
   explanation: `kubelet does everything through the runtime's socket. A socket file that refuses connections is what a
-killed daemon leaves behind; a missing one is a daemon that never started or stopped cleanly; \`server is not initialized
-yet\` is one that is still recovering its sandboxes, which takes seconds on a good disk and minutes on a bad one.`,
+killed daemon leaves behind; a missing one is a daemon that never started or stopped cleanly; \`server is not
+initialized yet\` is one that is still recovering its sandboxes, which takes seconds on a good disk and minutes on a bad
+one.`,
   evidence: 'the error of the socket, the state of the unit, the last fatal line of the log',
   remedy: { tier: 'none', text: 'By cause: the last fatal line of the log says why it does not come up.' },
   sources: ['containerd internal/cri/server/service.go, cri.go (initialized); connect(2)'],
@@ -24,7 +25,9 @@ yet\` is one that is still recovering its sandboxes, which takes seconds on a go
   },
 };
 
-/** A socket that is there and does not serve is a runtime that is down; none at all may be a machine that is no node. */
+/**
+ * A socket that is there and does not serve is a runtime that is down; none at all may be a machine that is no node.
+ */
 function isDown(runtime: Unknown, facts: Facts): boolean {
   if (['ERR_SOCKET_REFUSED', 'ERR_SOCKET_HUNG', 'ERR_RUNTIME_NOT_READY'].includes(runtime.code)) return true;
   if (runtime.code !== 'ERR_SOCKET_MISSING') return false;

@@ -9,8 +9,8 @@ export const sw703: Rule = {
   title: "The runtime's pod network is not ready",
   severity: 'error',
   says: 'the runtime reports NetworkReady=false: no pod with a network of its own can start or be removed',
-  explanation: `The runtime loads the first CNI configuration of its folder. Without one, no pod network can be set up or
-torn down: new pods wait, and dead sandboxes cannot be removed either (\`cni plugin not initialized\`).
+  explanation: `The runtime loads the first CNI configuration of its folder. Without one, no pod network can be set up
+or torn down: new pods wait, and dead sandboxes cannot be removed either (\`cni plugin not initialized\`).
 
 containerd notices a file that is written into the folder, but not one that is moved into it.`,
   evidence: 'the condition, the status of the last load, the folder',

@@ -3,7 +3,7 @@ import { isSandwardenError } from '../../src/model/errors.ts';
 import type { Rig } from './rig.ts';
 import type { Scenario } from './scenarios.ts';
 import { hangingRunMs, pod, startWithPod, waitFor } from './steps.ts';
-import { cniCalls, noteCall, sandboxes } from './transcript.ts';
+import { cniCalls, noteCall, noteHanging, sandboxes } from './transcript.ts';
 
 const delHangs: Scenario = {
   name: 'a hanging CNI DEL keeps a ghost past the deadline',
@@ -12,7 +12,7 @@ const delHangs: Scenario = {
     await rig.powerCut();
     await rig.start();
     await rig.cni({ del: 'hang' });
-    await noteCall(note, 'remove', rig.cri.removeSandbox(id));
+    await noteHanging(note, 'remove', rig.cri.removeSandbox(id));
     note('listed', await sandboxes(rig));
     await noteCall(note, 'same attempt', rig.cri.runSandbox(pod(0)));
     await rig.cni({ del: 'ok' });
@@ -27,7 +27,7 @@ const addHangs: Scenario = {
   async run(rig, note) {
     await rig.start();
     await rig.cni({ add: 'hang' });
-    const first = noteCall(note, 'first', rig.cri.runSandbox(pod(0), hangingRunMs));
+    const first = noteHanging(note, 'first', rig.cri.runSandbox(pod(0), hangingRunMs));
     await waitFor('ADD is called', () => wasCalled(rig, 'ADD'));
     note('in flight', (await rig.cniCalls())[0]?.sandboxId);
     await noteCall(note, 'same attempt', rig.cri.runSandbox(pod(0)));
@@ -45,7 +45,7 @@ const addHolds: Scenario = {
   async run(rig, note) {
     await rig.start();
     await rig.cni({ add: 'hold' });
-    await noteCall(note, 'first', rig.cri.runSandbox(pod(0), hangingRunMs));
+    await noteHanging(note, 'first', rig.cri.runSandbox(pod(0), hangingRunMs));
     note('in flight', (await rig.cniCalls())[0]?.sandboxId);
     await rig.cni({ add: 'ok' });
     await noteCall(note, 'same attempt', rig.cri.runSandbox(pod(0)));
@@ -64,7 +64,7 @@ function inFlight(ending: 'killRuntime' | 'powerCut', words: string): Scenario {
     async run(rig, note) {
       await rig.start();
       await rig.cni({ add: 'hold' });
-      await noteCall(note, 'run', rig.cri.runSandbox(pod(0), hangingRunMs));
+      await noteHanging(note, 'run', rig.cri.runSandbox(pod(0), hangingRunMs));
       note('in flight', (await rig.cniCalls())[0]?.sandboxId);
       await rig[ending]();
       await rig.cni({ add: 'ok' });

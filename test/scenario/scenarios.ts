@@ -9,7 +9,7 @@
 import type { Rig } from './rig.ts';
 import { hangingScenarios } from './scenarios-hanging.ts';
 import { hasFinished, pod, startWithPod, waitFor, workload } from './steps.ts';
-import { cniCalls, containers, dateWord, type Note, noteCall, sandboxes } from './transcript.ts';
+import { cniCalls, containers, type Note, noteCall, sandboxes } from './transcript.ts';
 
 export interface Scenario {
   readonly name: string;
@@ -130,10 +130,10 @@ const halfCreated: Scenario = {
     await noteCall(note, 'same attempt', rig.cri.runSandbox(pod(0)));
     await rig.cni({ add: 'ok' });
     await noteCall(note, 'next attempt', rig.cri.runSandbox(pod(1)));
-    const [half] = (await rig.cri.listSandboxes()).filter(({ attempt }) => attempt === 0);
-    await noteCall(note, 'remove while DEL fails', rig.cri.removeSandbox(half?.id ?? ''));
+    const half = (await rig.cri.listSandboxes()).find(({ attempt }) => attempt === 0);
+    if (half) await noteCall(note, 'remove while DEL fails', rig.cri.removeSandbox(half.id));
     await rig.cni({ del: 'ok' });
-    await noteCall(note, 'remove', rig.cri.removeSandbox(half?.id ?? ''));
+    if (half) await noteCall(note, 'remove', rig.cri.removeSandbox(half.id));
     await noteCall(note, 'same attempt', rig.cri.runSandbox(pod(0)));
     note('listed', await sandboxes(rig));
     note('CNI', await cniCalls(rig));
@@ -231,23 +231,19 @@ const duplicates: Scenario = {
     const id = await startWithPod(rig, note);
     await rig.stop();
     await rig.duplicateRecord(id);
-    const started = await rig.start();
-    // Which of the two is loaded first hangs on their ids.
-    note('start', started.ok ? 'ok' : withoutIds(started.fatal));
-    if (!started.ok) return;
-    const listed = await rig.cri.listSandboxes();
-    note('listed', listed.map(({ attempt, state, createdAtNs }) => [attempt, state, dateWord(createdAtNs)]).sort());
+    await noteStart(rig, note);
+    await rig.stop();
+    await noteStart(rig, note);
   },
 };
 
-const duplicateContainers: Scenario = {
+const duplicatesAfterPowerCut: Scenario = {
   name: 'two records with one name after a power cut',
   async run(rig, note) {
     const id = await startWithPod(rig, note);
     await rig.powerCut();
     await rig.duplicateRecord(id);
-    const started = await rig.start();
-    note('start', started.ok ? 'ok' : withoutIds(started.fatal));
+    await noteStart(rig, note);
   },
 };
 
@@ -329,7 +325,7 @@ export const scenarios: readonly Scenario[] = [
   hostNetwork,
   unknownIds,
   duplicates,
-  duplicateContainers,
+  duplicatesAfterPowerCut,
   shiftedDates,
   runtimeConfig,
   ghostDetail,
@@ -355,6 +351,11 @@ async function detail(rig: Rig, id: string): Promise<unknown> {
   };
 }
 
-function withoutIds(text: string): string {
-  return text.replace(/^time="[^"]*" /, '').replace(/[0-9a-f]{64}/g, '<one of the two>');
+/** Which of two records with one name is loaded first hangs on their ids. */
+async function noteStart(rig: Rig, note: Note): Promise<void> {
+  const started = await rig.start();
+  const words = started.ok
+    ? 'ok'
+    : started.fatal.replace(/^time="[^"]*" /, '').replace(/[0-9a-f]{64}/g, '<one of them>');
+  note('start', words);
 }

@@ -32,11 +32,24 @@ export async function noteCall(note: Note, label: string, call: Promise<unknown>
   );
 }
 
+/**
+ * Like `noteCall`, for a call that is meant to hang: at the deadline the client gives up while the runtime kills the
+ * plugin, and either may be first.
+ */
+export async function noteHanging(note: Note, label: string, call: Promise<unknown>): Promise<void> {
+  await noteCall((_, value) => note(label, isPastDeadline(value) ? 'the deadline passed' : value), label, call);
+}
+
+function isPastDeadline(described: unknown): boolean {
+  const text = JSON.stringify(described);
+  return text.includes('"ERR_SOCKET_HUNG"') || /signal: killed|context deadline exceeded/.test(text);
+}
+
 /** The sandboxes as listed, in the order of pod and attempt: containerd's own order is a Go map's. */
 export async function sandboxes(rig: Rig): Promise<unknown[]> {
   const listed = await rig.cri.listSandboxes();
   return listed
-    .sort((a, b) => compare(a.name, b.name) || a.attempt - b.attempt || compare(a.id, b.id))
+    .sort((a, b) => compare(a.name, b.name) || a.attempt - b.attempt || compare(a.state, b.state))
     .map((each) => describeSandbox(each));
 }
 

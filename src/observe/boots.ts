@@ -1,5 +1,10 @@
+import { SandwardenError } from '../model/errors.ts';
 import type { Boot } from '../model/node.ts';
+import { type Observed, valueOr } from '../model/observed.ts';
+import { type Run, run } from './child.ts';
+import { lastLinesOfBoot } from './journal.ts';
 import { type LogLine, plainBootId } from './log-line.ts';
+import { observed } from './unknown.ts';
 
 /**
  * The boots of `journalctl --list-boots -o json` (systemd 251 and newer), oldest first; entries that are none are
@@ -49,4 +54,30 @@ export function endOfBoot(lastLines: readonly LogLine[]): 'clean' | 'unclean' | 
 
 function micros(from: unknown): bigint | undefined {
   return typeof from === 'number' && Number.isSafeInteger(from) && from >= 0 ? BigInt(from) * 1_000n : undefined;
+}
+
+// A shutdown writes some dozens of lines after its target is reached.
+const LAST_LINES = 60;
+const PREVIOUS_BOOTS = 2;
+
+/** The boots the journal knows; how the last two before this one ended is read from their last lines. */
+export function observeBoots(currentBootId: string | undefined, runner: Run = run): Promise<Observed<readonly Boot[]>> {
+  return observed(async () => {
+    const { stdout } = await runner(['journalctl', '-q', '--no-pager', '--list-boots', '-o', 'json']);
+    const boots = parseBootList(stdout, currentBootId);
+    if (boots.length === 0) {
+      throw new SandwardenError('ERR_NOT_SUPPORTED', 'the journal tells of no boots', {
+        hint: 'Keep the journal on disk (Storage=persistent in journald.conf) and run it as root.',
+      });
+    }
+    const previous = boots.filter((boot) => boot.end !== 'running').slice(-PREVIOUS_BOOTS);
+    const ends = await Promise.all(
+      previous.map(async ({ bootId }) => {
+        const lines = await observed(() => lastLinesOfBoot(bootId, LAST_LINES, runner));
+        return [bootId, endOfBoot(valueOr(lines, []))] as const;
+      }),
+    );
+    const endOf = new Map(ends);
+    return boots.map((boot) => ({ ...boot, end: endOf.get(boot.bootId) ?? boot.end }));
+  });
 }

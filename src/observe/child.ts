@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process';
+import { SandwardenError } from '../model/errors.ts';
+import { limits } from '../model/limits.ts';
+import { safeText } from '../model/safe-text.ts';
+import { LineSplitter } from './lines.ts';
+
+export interface RunOptions {
+  /** Gets each line of the output as it comes; without it the output is collected. */
+  readonly onLine?: (line: string) => void;
+  readonly timeoutMs?: number;
+  readonly maxBytes?: number;
+}
+
+/** Runs a program and gives its output; the port that tests replace. */
+export type Run = (argv: readonly [string, ...string[]], options?: RunOptions) => Promise<Ran>;
+
+export interface Ran {
+  /** The output where no `onLine` was given, else empty. */
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * Runs a program without a shell, with a deadline and a limit of its output, in the C locale.
+ * Throws ERR_COMMAND_MISSING where it is not installed, ERR_FORBIDDEN where it may not be run, and ERR_COMMAND_FAILED
+ * where it ends with an error, hangs, or says too much (it is killed then).
+ */
+export const run: Run = (argv, options = {}) => {
+  const [program, ...args] = argv;
+  const { timeoutMs = limits.childTimeoutMs, maxBytes = limits.childOutputBytes } = options;
+  return new Promise((resolve, reject) => {
+    const collected: string[] = [];
+    const lines = new LineSplitter(limits.journalRecordBytes, options.onLine ?? ((line) => collected.push(line)));
+    let [bytes, stderr, killedFor] = [0, '', ''];
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: '/',
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', SYSTEMD_PAGER: '', SYSTEMD_COLORS: '0' },
+    });
+    const kill = (why: string) => {
+      killedFor ||= why;
+      child.kill('SIGKILL');
+    };
+    const timer = setTimeout(() => kill(`no end after ${timeoutMs / 1_000} s`), timeoutMs);
+    child.stdout.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > maxBytes) kill(`more than ${maxBytes} bytes of output`);
+      else if (killedFor === '') lines.push(chunk);
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      if (stderr.length < 4_000) stderr += chunk.toString('utf8').slice(0, 4_000);
+    });
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      clearTimeout(timer);
+      reject(startError(program, error));
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      if (code === 0 && killedFor === '') {
+        lines.end();
+        resolve({ stdout: collected.join('\n'), stderr });
+      } else reject(endError(argv, killedFor || stderr.trim().split('\n')[0] || `exit ${code ?? signal}`));
+    });
+  });
+};
+
+function startError(program: string, error: NodeJS.ErrnoException): SandwardenError {
+  if (error.code === 'ENOENT') {
+    return new SandwardenError('ERR_COMMAND_MISSING', `${program} is not installed here`, {
+      hint: `Run it on the node itself, where ${program} is.`,
+      cause: error,
+    });
+  }
+  const code = error.code === 'EACCES' || error.code === 'EPERM' ? 'ERR_FORBIDDEN' : 'ERR_COMMAND_FAILED';
+  return new SandwardenError(code, `cannot run ${program}: ${error.message}`, {
+    hint: 'Run it as root.',
+    cause: error,
+  });
+}
+
+function endError(argv: readonly string[], why: string): SandwardenError {
+  const forbidden = /permission|not authorized|access denied/i.test(why);
+  const message = `${safeText(argv.slice(0, 3).join(' '), 200)} failed: ${safeText(why, 500)}`;
+  return new SandwardenError(forbidden ? 'ERR_FORBIDDEN' : 'ERR_COMMAND_FAILED', message, {
+    hint: forbidden
+      ? 'Run it as root (sudo sandwarden …).'
+      : `Run ${safeText(argv.join(' '), 300)} by hand and see what it says.`,
+  });
+}

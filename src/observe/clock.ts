@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '../model/clock.ts';
+import { isSandwardenError } from '../model/errors.ts';
+import type { ClockFacts } from '../model/node.ts';
+import { known, type Observed } from '../model/observed.ts';
+import { type Run, run } from './child.ts';
+import { isErrno, readProc } from './read-file.ts';
+
+/**
+ * The clocks of this machine. `uptimeNs` is /proc/uptime (CLOCK_BOOTTIME, 10 ms) at the first call, and from there on
+ * counts by process.hrtime (CLOCK_MONOTONIC, 1 ns): they part only while the machine is suspended.
+ */
+export function systemClock(): Clock {
+  let start: { readonly uptimeNs: bigint; readonly hrtimeNs: bigint } | undefined;
+  return {
+    wallNs: () => BigInt(Date.now()) * 1_000_000n,
+    uptimeNs() {
+      start ??= {
+        uptimeNs: parseUptime(readFileSync('/proc/uptime', 'utf8')) ?? 0n,
+        hrtimeNs: process.hrtime.bigint(),
+      };
+      return start.uptimeNs + process.hrtime.bigint() - start.hrtimeNs;
+    },
+    sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}),
+  };
+}
+
+/** The first number of /proc/uptime in nanoseconds. */
+export function parseUptime(text: string): bigint | undefined {
+  const [, seconds, fraction = ''] = /^(\d{1,12})(?:\.(\d{1,9}))?(?:\s|$)/.exec(text) ?? [];
+  return seconds === undefined ? undefined : BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0'));
+}
+
+/**
+ * How the wall clock is kept. timedatectl tells the kernel's own flag, whoever sets it; without it (no systemd-timedated)
+ * the stamp of systemd-timesyncd does, where it is there.
+ */
+export async function observeClock(root = '', runner: Run = run): Promise<Observed<ClockFacts>> {
+  const [synchronized, rtc, hasRtc] = await Promise.all([
+    isSynchronized(root, runner),
+    readProc(`${root}/sys/class/rtc/rtc0/since_epoch`),
+    exists(`${root}/sys/class/rtc/rtc0`),
+  ]);
+  const seconds = /^(\d{1,12})\s*$/.exec(rtc ?? '')?.[1];
+  return known({
+    ...(synchronized === undefined ? {} : { synchronized }),
+    hasRtc,
+    ...(seconds === undefined ? {} : { rtcNs: BigInt(seconds) * 1_000_000_000n }),
+  });
+}
+
+async function isSynchronized(root: string, runner: Run): Promise<boolean | undefined> {
+  try {
+    const { stdout } = await runner(['timedatectl', 'show', '--property=NTPSynchronized']);
+    const answer = /^NTPSynchronized=(yes|no)$/m.exec(stdout)?.[1];
+    if (answer !== undefined) return answer === 'yes';
+  } catch (error) {
+    if (!isSandwardenError(error)) throw error;
+  }
+  return (await exists(`${root}/run/systemd/timesync/synchronized`)) ? true : undefined;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error)) return false;
+    throw error;
+  }
+}

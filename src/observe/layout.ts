@@ -1,0 +1,29 @@
+/** Where a distribution keeps what belongs to the runtime behind a socket. */
+export interface Layout {
+  /** The units the runtime may run in. */
+  readonly units: readonly string[];
+  /** Its log file, where it does not write to the journal. */
+  readonly logFile?: string;
+}
+
+const k3s = ['k3s.service', 'k3s-agent.service'];
+const rke2 = ['rke2-server.service', 'rke2-agent.service'];
+
+/** k3s and RKE2 have one socket: which of the two it is, `hasFile` decides by their containerd.log. */
+export async function layoutOf(
+  socket: string | undefined,
+  hasFile: (path: string) => Promise<boolean>,
+): Promise<Layout> {
+  if (socket?.startsWith('/run/k3s/')) {
+    const logs = {
+      k3s: '/var/lib/rancher/k3s/agent/containerd/containerd.log',
+      rke2: '/var/lib/rancher/rke2/agent/containerd/containerd.log',
+    };
+    if (await hasFile(logs.rke2)) return { units: rke2, logFile: logs.rke2 };
+    return (await hasFile(logs.k3s)) ? { units: k3s, logFile: logs.k3s } : { units: [...k3s, ...rke2] };
+  }
+  if (socket?.startsWith('/run/k0s/')) return { units: ['k0scontroller.service', 'k0sworker.service'] };
+  if (socket?.startsWith('/var/snap/microk8s/')) return { units: ['snap.microk8s.daemon-containerd.service'] };
+  if (socket?.startsWith('/run/crio/') || socket?.startsWith('/var/run/crio/')) return { units: ['crio.service'] };
+  return { units: ['containerd.service'] };
+}

@@ -1,0 +1,191 @@
+import { stat } from 'node:fs/promises';
+import { connectCri, socketPath } from '../cri/connect.ts';
+import type { CriReader } from '../cri/types.ts';
+import type { Clock } from '../model/clock.ts';
+import { SandwardenError } from '../model/errors.ts';
+import type { Boot, ClockFacts, KubeletFacts, NodeFacts, Pod, ProcessFacts, UnitFacts } from '../model/node.ts';
+import { known, type Observed, unknown, valueOr } from '../model/observed.ts';
+import type { KubeletLog, RuntimeLog } from '../model/records.ts';
+import { type Snapshot, snapshotFormat } from '../model/snapshot.ts';
+import { observeBoots } from './boots.ts';
+import { type Run, run } from './child.ts';
+import { observeClock } from './clock.ts';
+import { type CriObservation, type EndpointInfo, needsDetail, observeCri, readDetails } from './cri.ts';
+import { findEndpoint } from './endpoint.ts';
+import { observeProcesses } from './holders.ts';
+import { kubeletUnits, readKubeletLog, readRuntimeLog } from './journal.ts';
+import { layoutOf } from './layout.ts';
+import { findKubelet, kubeletVersionOfBinary, listProcesses, observeNode, type ProcessStat } from './proc.ts';
+import { isErrno } from './read-file.ts';
+import { observeUnit } from './unit.ts';
+import { observed } from './unknown.ts';
+
+/** A source that somebody else supplies: the embedded node has no /proc, no journal and no systemd. */
+export interface SourceOverrides {
+  readonly node?: () => Promise<Observed<NodeFacts>>;
+  readonly clock?: () => Promise<Observed<ClockFacts>>;
+  readonly boots?: () => Promise<Observed<readonly Boot[]>>;
+  readonly runtimeUnit?: () => Promise<Observed<UnitFacts>>;
+  readonly kubelet?: () => Promise<Observed<KubeletFacts>>;
+  readonly kubeletLog?: () => Promise<Observed<KubeletLog>>;
+  readonly runtimeLog?: () => Promise<Observed<RuntimeLog>>;
+  readonly processes?: () => Promise<Observed<ProcessFacts>>;
+}
+
+export interface ObserveOptions {
+  /** The value of `--runtime-endpoint`. */
+  readonly endpoint?: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  /** A client that is connected already; it is not closed. Without `criEndpointInfo` its endpoint is `embedded`. */
+  readonly cri?: CriReader;
+  readonly criEndpointInfo?: EndpointInfo;
+  readonly kubeletLogFile?: string;
+  readonly runtimeLogFile?: string;
+  readonly pods?: Observed<readonly Pod[]>;
+  /** A prefix of every path, for tests. */
+  readonly root?: string;
+  /** Of Sandwarden, for `takenBy`. */
+  readonly version: string;
+  readonly sources?: SourceOverrides;
+  readonly run?: Run;
+}
+
+/**
+ * Looks at everything once and changes nothing. It does not throw for what cannot be observed: each source that could
+ * not answer says so in its own place. Only a broken configuration (ERR_CONFIG, ERR_USAGE) ends it.
+ */
+export async function observe(options: ObserveOptions): Promise<Snapshot> {
+  const { clock, root = '', sources = {}, run: runner = run } = options;
+  const { endpoint, socket } = await chooseEndpoint(options);
+  const processes = memo(() => observed<readonly ProcessStat[]>(() => listProcesses(root)));
+  const node = (sources.node ?? (() => observeNode(clock, root)))();
+  const layout = memo(() => layoutOf(socket, (path) => isFile(`${root}${path}`)));
+  const logOf = async (file: string | undefined, units: readonly string[]) => {
+    const bootId = valueOr(await node, undefined)?.bootId;
+    return { units, nowNs: clock.wallNs(), run: runner, ...(file ? { file } : {}), ...(bootId ? { bootId } : {}) };
+  };
+  const kubeletLog = sources.kubeletLog?.() ?? logOf(options.kubeletLogFile, kubeletUnits).then(readKubeletLog);
+  const runtimeLog = async () => {
+    const { units, logFile } = await layout();
+    const file = options.runtimeLogFile ?? (logFile === undefined ? undefined : `${root}${logFile}`);
+    return readRuntimeLog(await logOf(file, units));
+  };
+  const unit = async () => observeUnit((await layout()).units, valueOr(await node, undefined), runner);
+  const boots = async () => observeBoots(valueOr(await node, undefined)?.bootId, runner);
+  const [facts, cri, log, ...rest] = await Promise.all([
+    node,
+    lookAtRuntime(options, endpoint, kubeletLog),
+    kubeletLog,
+    (sources.clock ?? (() => observeClock(root, runner)))(),
+    (sources.boots ?? boots)(),
+    (sources.runtimeUnit ?? unit)(),
+    (sources.runtimeLog ?? runtimeLog)(),
+    (sources.processes ?? (async () => observeProcesses(await processes(), socket, root)))(),
+    (sources.kubelet ?? (async () => findKubelet(await processes(), root)))(),
+  ]);
+  const [clockFacts, bootList, runtimeUnit, runtimeLogFacts, processFacts, kubelet] = rest;
+  return {
+    format: snapshotFormat,
+    takenBy: options.version,
+    node: facts,
+    clock: clockFacts,
+    boots: bootList,
+    runtime: cri.runtime,
+    runtimeUnit,
+    sandboxes: cri.sandboxes,
+    containers: cri.containers,
+    details: cri.details,
+    kubelet: await withVersion(kubelet, log, root, runner),
+    kubeletLog: log,
+    runtimeLog: runtimeLogFacts,
+    processes: processFacts,
+    pods: options.pods ?? unknown('ERR_NOT_ASKED', 'the Kubernetes API was not asked'),
+  };
+}
+
+interface ChosenEndpoint {
+  readonly endpoint: Observed<EndpointInfo>;
+  /** The path of the socket, where there is one. */
+  readonly socket: string | undefined;
+}
+
+async function chooseEndpoint(options: ObserveOptions): Promise<ChosenEndpoint> {
+  const { endpoint: flag, env, root } = options;
+  if (options.cri) {
+    const info = options.criEndpointInfo ?? { endpoint: 'embedded', from: 'embedded', others: [] };
+    return { endpoint: known(info), socket: pathOf(info.endpoint) };
+  }
+  const found = await observed(() =>
+    findEndpoint({ ...(flag === undefined ? {} : { flag }), ...(env ? { env } : {}), ...(root ? { root } : {}) }),
+  );
+  // A configuration that is wrong is the person's to mend; going on without it would look at another runtime.
+  if (!found.known && (found.code === 'ERR_CONFIG' || found.code === 'ERR_USAGE')) {
+    throw new SandwardenError(found.code, found.message, { hint: found.hint });
+  }
+  return { endpoint: found, socket: found.known ? pathOf(found.value.endpoint) : undefined };
+}
+
+/** The runtime, its listings, and what is asked once the listings and kubelet's log are there. */
+async function lookAtRuntime(
+  options: ObserveOptions,
+  endpoint: Observed<EndpointInfo>,
+  kubeletLog: Promise<Observed<KubeletLog>>,
+): Promise<CriObservation & { details: Snapshot['details'] }> {
+  if (!endpoint.known) return { runtime: endpoint, sandboxes: endpoint, containers: endpoint, details: {} };
+  const cri = options.cri ?? connectCri(endpoint.value.endpoint);
+  try {
+    const seen = await observeCri(cri, endpoint.value);
+    const log = await kubeletLog;
+    if (!seen.sandboxes.known) return { ...withOrigin(seen, endpoint.value), details: {} };
+    const ids = needsDetail(seen.sandboxes.value, log, options.clock.wallNs());
+    const read = await readDetails(cri, ids, seen.sandboxes.value, valueOr(seen.containers, []));
+    const containers = seen.containers.known ? known(read.containers) : seen.containers;
+    return { ...withOrigin(seen, endpoint.value), containers, details: read.details };
+  } finally {
+    if (!options.cri) cri.close();
+  }
+}
+
+/** An error of a socket says who named that socket. */
+function withOrigin(seen: CriObservation, { from }: EndpointInfo): CriObservation {
+  if (seen.runtime.known || !seen.runtime.code.startsWith('ERR_SOCKET_')) return seen;
+  return { ...seen, runtime: { ...seen.runtime, message: `${seen.runtime.message} (named by: ${from})` } };
+}
+
+/** kubelet's version: from its log, else from its binary. */
+async function withVersion(
+  kubelet: Observed<KubeletFacts>,
+  log: Observed<KubeletLog>,
+  root: string,
+  runner: Run,
+): Promise<Observed<KubeletFacts>> {
+  if (!kubelet.known || kubelet.value.version !== undefined) return kubelet;
+  const logged = valueOr(log, undefined)?.version;
+  const found =
+    logged !== undefined
+      ? { version: logged, versionFrom: 'its log' }
+      : await kubeletVersionOfBinary(kubelet.value, root, runner);
+  return found ? known({ ...kubelet.value, ...found }) : kubelet;
+}
+
+function pathOf(endpoint: string): string | undefined {
+  return /^(?:unix:|\/)/.test(endpoint) ? socketPath(endpoint) : undefined;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch (error) {
+    if (isErrno(error)) return false;
+    throw error;
+  }
+}
+
+function memo<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}

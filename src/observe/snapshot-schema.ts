@@ -1,0 +1,174 @@
+import * as v from 'valibot';
+import { errorCodes } from '../model/errors.ts';
+import { snapshotFormat } from '../model/snapshot.ts';
+
+/**
+ * The snapshot file: the types of src/model as JSON, with every bigint as a decimal text.
+ * What a file has beyond them is dropped.
+ */
+const big = v.pipe(
+  v.string(),
+  v.regex(/^-?\d{1,20}$/, 'must be a whole number written as text'),
+  v.transform((text) => BigInt(text)),
+);
+const text = v.string();
+const flag = v.boolean();
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const optional = v.exactOptional;
+
+const codes = [...Object.keys(errorCodes), 'ERR_NOT_ASKED'] as (keyof typeof errorCodes | 'ERR_NOT_ASKED')[];
+const unknownSchema = v.object({ known: v.literal(false), code: v.picklist(codes), message: text, hint: text });
+
+function observed<S extends v.GenericSchema>(value: S) {
+  return v.variant('known', [v.object({ known: v.literal(true), value }), unknownSchema]);
+}
+
+const moment = v.object({ wallNs: big, bootId: optional(text), monotonicUs: optional(big) });
+const span = { count, first: moment, last: moment };
+const sandboxName = { name: text, namespace: text, uid: text, attempt: count };
+const podName = v.object({ namespace: text, name: text });
+
+const node = v.object({ hostname: text, kernel: text, arch: text, bootId: text, wallNs: big, uptimeNs: big });
+const clock = v.object({ synchronized: optional(flag), hasRtc: optional(flag), rtcNs: optional(big) });
+const boot = v.object({
+  bootId: text,
+  firstNs: big,
+  lastNs: big,
+  end: v.picklist(['clean', 'unclean', 'running', 'unknown']),
+});
+const runtime = v.object({
+  endpoint: text,
+  endpointFrom: text,
+  otherEndpoints: v.array(text),
+  name: text,
+  version: text,
+  runtimeReady: flag,
+  networkReady: flag,
+  networkMessage: text,
+  lastCniLoadStatus: optional(text),
+  cniConfDir: optional(text),
+  cniBinDir: optional(text),
+  rootDir: optional(text),
+  stateDir: optional(text),
+  cgroupDriver: optional(text),
+  latencyMs: v.record(text, v.number()),
+});
+const unit = v.object({ name: text, activeState: text, subState: text, since: optional(moment) });
+const sandbox = v.object({
+  id: text,
+  ...sandboxName,
+  state: v.picklist(['ready', 'notready']),
+  createdAtNs: big,
+  runtimeHandler: text,
+  configSource: text,
+});
+const exit = v.object({
+  exitCode: v.pipe(v.number(), v.safeInteger()),
+  reason: text,
+  startedAtNs: big,
+  finishedAtNs: big,
+});
+const container = v.object({
+  id: text,
+  sandboxId: text,
+  podUid: text,
+  name: text,
+  attempt: count,
+  state: v.picklist(['created', 'running', 'exited', 'unknown']),
+  createdAtNs: big,
+  exit: optional(exit),
+});
+const detail = v.object({
+  pid: optional(count),
+  processStatus: optional(text),
+  netNamespaceClosed: optional(flag),
+  ip: optional(text),
+  hostNetwork: optional(flag),
+  cgroupsPath: optional(text),
+  systemdCgroup: optional(flag),
+});
+const kubelet = v.object({
+  running: flag,
+  pid: optional(count),
+  comm: optional(text),
+  startedUptimeNs: optional(big),
+  version: optional(text),
+  versionFrom: optional(text),
+});
+const nameHeld = v.variant('kind', [
+  v.object({ kind: v.literal('sandbox'), asked: v.object(sandboxName), holderId: text, text, ...span }),
+  v.object({
+    kind: v.literal('container'),
+    asked: v.object({ ...sandboxName, container: text }),
+    holderId: text,
+    text,
+    ...span,
+  }),
+]);
+const kubeletLog = v.object({
+  since: v.nullable(moment),
+  lines: count,
+  truncated: flag,
+  version: optional(text),
+  startedAt: optional(moment),
+  nameHeld: v.array(nameHeld),
+  stopFailed: v.array(
+    v.object({ during: v.picklist(['sync', 'gc']), sandboxId: text, podUid: optional(text), error: text, ...span }),
+  ),
+  runTimedOut: v.array(v.object({ pod: optional(podName), error: text, ...span })),
+});
+const runtimeLog = v.object({
+  since: v.nullable(moment),
+  lines: count,
+  truncated: flag,
+  startedAt: optional(moment),
+  duplicates: v.array(
+    v.object({ kind: v.picklist(['sandbox', 'container']), name: text, holderId: text, text, ...span }),
+  ),
+  fatal: v.array(v.object({ text, ...span })),
+  running: v.array(v.object({ pod: v.object(sandboxName), at: moment })),
+  cniDelFailed: v.array(v.object({ sandboxId: text, error: text, ...span })),
+});
+const processes = v.object({
+  runtimePid: optional(count),
+  runtimeStartedUptimeNs: optional(big),
+  holders: v.array(
+    v.object({
+      pid: count,
+      ppid: count,
+      comm: text,
+      role: v.picklist(['cni', 'runc', 'shim']),
+      state: text,
+      startedUptimeNs: big,
+      cniCommand: optional(text),
+      cniContainerId: optional(text),
+      pod: optional(podName),
+    }),
+  ),
+});
+const pod = v.object({
+  name: text,
+  namespace: text,
+  uid: text,
+  phase: text,
+  restartPolicy: v.picklist(['Always', 'OnFailure', 'Never']),
+  deleting: flag,
+});
+
+export const snapshotSchema = v.object({
+  format: v.literal(snapshotFormat),
+  takenBy: text,
+  node: observed(node),
+  clock: observed(clock),
+  boots: observed(v.array(boot)),
+  runtime: observed(runtime),
+  runtimeUnit: observed(unit),
+  sandboxes: observed(v.array(sandbox)),
+  containers: observed(v.array(container)),
+  details: v.record(text, observed(detail)),
+  kubelet: observed(kubelet),
+  kubeletLog: observed(kubeletLog),
+  runtimeLog: observed(runtimeLog),
+  processes: observed(processes),
+  pods: observed(v.array(pod)),
+});

@@ -20,8 +20,9 @@ export class CniPlugin {
   ): Promise<string | undefined> {
     this.calls.push(call);
     const mode = call.command === 'ADD' ? this.add : call.command === 'DEL' ? this.del : 'ok';
-    const failed = (words: string) =>
-      `plugin type="scripted" name="sandwarden" failed (${call.command.toLowerCase()}): ${words}`;
+    const verb = call.command === 'DEL' ? 'delete' : call.command.toLowerCase();
+    const verb = call.command === 'DEL' ? 'delete' : call.command.toLowerCase();
+    const failed = (words: string) => `plugin type="scripted" failed (${verb}): ${words}`;
     switch (mode) {
       case 'ok':
         if (work.ms > 0) await work.clock.sleep(work.ms, life);

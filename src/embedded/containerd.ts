@@ -93,11 +93,12 @@ export class Containerd {
 
   listSandboxes(filter: SandboxFilter = {}): LiveSandbox[] {
     this.#check();
+    const matches = selector(filter.labels);
     return [...this.#daemon.sandboxes.values()].filter(
       (each) =>
         (!filter.id || each.record.id.startsWith(filter.id)) &&
         (filter.ready === undefined || (each.state === 'ready') === filter.ready) &&
-        matches(each.record.config.labels, filter.labels),
+        matches(each.record.config.labels),
     );
   }
 
@@ -135,11 +136,12 @@ export class Containerd {
 
   listContainers(filter: ContainerFilter = {}): ContainerRecord[] {
     this.#check();
+    const matches = selector(filter.labels);
     return [...this.#daemon.containers.values()].filter(
       (each) =>
         (!filter.id || each.id.startsWith(filter.id)) &&
         (!filter.sandboxId || each.sandboxId.startsWith(filter.sandboxId)) &&
-        matches(each.config.labels, filter.labels),
+        matches(each.config.labels),
     );
   }
 
@@ -207,8 +209,12 @@ export class Containerd {
   }
 }
 
-function matches(labels: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>> = {}): boolean {
-  return Object.entries(wanted).every(([key, value]) => labels[key] === value);
+/** Whether labels have all that is wanted. */
+function selector(
+  wanted: Readonly<Record<string, string>> = {},
+): (labels: Readonly<Record<string, string>>) => boolean {
+  const pairs = Object.entries(wanted);
+  return (labels) => pairs.every(([key, value]) => labels[key] === value);
 }
 
 function logLine(wallNs: bigint, level: string, text: string, fields: Readonly<Record<string, string>> = {}): string {

@@ -22,7 +22,10 @@ export async function createContainer(daemon: Daemon, sandboxId: string, config:
     daemon.containerNames.reserve(name, id);
   } catch (error) {
     const hint = daemon.flavour.containerNameHint;
-    throw fault(`failed to reserve container name ${JSON.stringify(name)}${hint}: ${wordsOf(error)}`);
+    throw fault(
+      `failed to reserve container name ${JSON.stringify(name)}${hint}: ${wordsOf(error)}`,
+      daemon.flavour.nameReserved,
+    );
   }
   await daemon.pause('recordMs');
   const record: ContainerRecord = {
@@ -47,7 +50,10 @@ export async function createContainer(daemon: Daemon, sandboxId: string, config:
 export async function startContainer(daemon: Daemon, id: string): Promise<void> {
   const container = daemon.findContainer(id);
   const state = stateOf(container);
-  if (state !== 'created') throw fault(`container is in CONTAINER_${state.toUpperCase()} state`);
+  if (state !== 'created') {
+    const words = `container is in CONTAINER_${state.toUpperCase()} state`;
+    throw fault(`failed to set starting state for container ${JSON.stringify(id)}: ${words}`);
+  }
   const sandbox = daemon.sandboxes.get(container.sandboxId);
   if (!sandbox) throw fault(`sandbox ${JSON.stringify(container.sandboxId)} not found: not found`, 'NotFound');
   if (sandbox.state !== 'ready') throw fault(`sandbox container ${JSON.stringify(container.sandboxId)} is not running`);

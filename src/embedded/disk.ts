@@ -60,10 +60,14 @@ export class Disk {
     this.sandboxes.set(newId, { ...record, id: newId });
   }
 
-  /** Moves every date of creation, as if the clock had been wrong when the records were made. */
+  /** Moves every date, as if the clock had been wrong when the records were made. */
   shiftDates(seconds: number): void {
     const byNs = BigInt(Math.round(seconds * 1e9));
     for (const each of this.sandboxes.values()) if (each.createdAtNs !== undefined) each.createdAtNs += byNs;
-    for (const each of this.containers.values()) each.createdAtNs += byNs;
+    for (const each of this.containers.values()) {
+      each.createdAtNs += byNs;
+      if (each.startedAtNs !== 0n) each.startedAtNs += byNs;
+      if (each.finishedAtNs !== 0n) each.finishedAtNs += byNs;
+    }
   }
 }

@@ -10,12 +10,20 @@ export interface Flavour {
   readonly golang: string;
   /** A name of the sandbox store beside the container record (2.x: sandbox_run.go, SandboxStore.Create before the network). */
   readonly sandboxStore: boolean;
-  /** When StopPodSandbox calls CNI DEL, and whether its error counts (sandbox_stop.go stopPodSandbox). */
+  /** When CNI DEL is called, and whether its error counts (sandbox_stop.go stopPodSandbox, sandbox_run.go). */
   readonly del: 'always' | 'if-result' | 'always-ignored-without-result';
   /** StopPodSandbox of an id that is not there (sandbox_stop.go): success, or NotFound in old versions. */
   readonly stopUnknown: 'success' | 'not-found';
   /** StopContainer of an id that is not there (container_stop.go). */
   readonly stopContainerUnknown: 'success' | 'not-found';
+  /** Whether a half-created sandbox has its date of creation (1.7 sandbox_run.go), or Go's zero time. */
+  readonly halfCreatedIsDated: boolean;
+  /** gRPC code of a name that is reserved (internal/registrar gives it a class since 2.1). */
+  readonly nameReserved: 'Unknown' | 'FailedPrecondition';
+  /** gRPC code of `failed to reserve sandbox|container name …` (2.x: the registrar's error has a class). Seen on real ones. */
+  readonly nameHeld: 'Unknown' | 'FailedPrecondition';
+  /** What a half-created sandbox is listed with until the next start: Go's zero time, or its record's date. Seen on real ones. */
+  readonly halfCreatedDate: 'zero' | 'record';
   /** gRPC code of `server is not initialized yet` (instrumented_service.go checkInitialized). */
   readonly notReady: 'Unknown' | 'Unavailable';
   /** RuntimeConfig: the words of Unimplemented, or undefined where it is implemented. */
@@ -38,6 +46,10 @@ const v16: Flavour = {
   del: 'always',
   stopUnknown: 'not-found',
   stopContainerUnknown: 'not-found',
+  halfCreatedIsDated: false,
+  nameReserved: 'Unknown',
+  nameHeld: 'Unknown',
+  halfCreatedDate: 'zero',
   notReady: 'Unknown',
   noRuntimeConfig: 'unknown method RuntimeConfig for service runtime.v1.RuntimeService',
   noEvents: 'unknown method GetContainerEvents for service runtime.v1.RuntimeService',
@@ -53,6 +65,10 @@ const v17: Flavour = {
   golang: 'go1.24.4',
   del: 'if-result',
   stopUnknown: 'success',
+  stopContainerUnknown: 'success',
+  halfCreatedIsDated: true,
+  stopContainerUnknown: 'success',
+  halfCreatedDate: 'record',
   noRuntimeConfig: 'method RuntimeConfig not implemented',
   noEvents: undefined,
   deprecationCondition: true,
@@ -65,7 +81,7 @@ const v21: Flavour = {
   golang: 'go1.26.4',
   sandboxStore: true,
   del: 'always-ignored-without-result',
-  stopContainerUnknown: 'success',
+  nameReserved: 'FailedPrecondition',
   notReady: 'Unavailable',
   noRuntimeConfig: undefined,
   containerNameHint: '; check if another CreateContainer request is in progress',

@@ -98,7 +98,7 @@ const reasons = {
 
 /** ShouldContainerBeRestarted (container/helpers.go). */
 function shouldRestart(pod: PodSpec, found: Container | undefined): boolean {
-  if (!found || found.state !== 'exited') return true;
+  if (found?.state !== 'exited') return true;
   if (pod.restartPolicy === 'Never') return false;
   return pod.restartPolicy === 'Always' || found.exit?.exitCode !== 0;
 }

@@ -3,7 +3,7 @@ import type { Daemon, LiveSandbox } from './daemon.ts';
 import { zeroTimeNs } from './daemon.ts';
 import type { SandboxConfig, SandboxRecord } from './disk.ts';
 import { Died, fault, wordsOf } from './faults.ts';
-import { deleteNetwork } from './stop-sandbox.ts';
+import { deleteNetwork, isDelErrorCounted } from './stop-sandbox.ts';
 
 /** util.DeferContext (cri/util/util.go): the clean-up of a failed call has a minute of its own. */
 const deferTimeoutMs = 60_000;
@@ -24,7 +24,7 @@ export async function runSandbox(
   try {
     daemon.sandboxNames.reserve(name, id);
   } catch (error) {
-    throw fault(`failed to reserve sandbox name ${JSON.stringify(name)}: ${wordsOf(error)}`);
+    throw fault(`failed to reserve sandbox name ${JSON.stringify(name)}: ${wordsOf(error)}`, flavour.nameReserved);
   }
   await daemon.pause('recordMs');
   const record: SandboxRecord = {
@@ -80,14 +80,15 @@ async function undo(daemon: Daemon, record: SandboxRecord): Promise<void> {
   );
   try {
     const words = record.netns === '' ? undefined : await deleteNetwork(daemon, record, deadline.signal);
-    if (words !== undefined) {
+    if (words !== undefined && isDelErrorCounted(daemon, record)) {
       daemon.log('error', `Failed to destroy network for sandbox ${JSON.stringify(record.id)}`, { error: words });
       daemon.log(
         'error',
         `encountered an error cleaning up failed sandbox ${JSON.stringify(record.id)}, marking sandbox state as SANDBOX_UNKNOWN`,
         { error: words },
       );
-      daemon.sandboxes.set(record.id, { record, state: 'unknown', createdAtNs: zeroTimeNs });
+      const recorded = daemon.flavour.halfCreatedDate === 'record' ? record.createdAtNs : undefined;
+      daemon.sandboxes.set(record.id, { record, state: 'unknown', createdAtNs: recorded ?? zeroTimeNs });
       return;
     }
   } finally {

@@ -47,6 +47,11 @@ export async function deleteNetwork(
   return words;
 }
 
+/** Whether a failure of CNI DEL stops the call: newer versions forgive it where ADD never gave a result. */
+export function isDelErrorCounted(daemon: Daemon, record: SandboxRecord): boolean {
+  return daemon.flavour.del !== 'always-ignored-without-result' || record.cniResult !== undefined;
+}
+
 async function stopFound(daemon: Daemon, sandbox: LiveSandbox, call: AbortSignal): Promise<void> {
   const { record } = sandbox;
   const id = JSON.stringify(record.id);
@@ -76,7 +81,7 @@ async function tearDownNetwork(daemon: Daemon, record: SandboxRecord, call: Abor
   if (rule !== 'if-result' || record.cniResult) {
     const words = await deleteNetwork(daemon, record, call);
     if (words !== undefined) {
-      if (rule !== 'always-ignored-without-result' || record.cniResult) {
+      if (isDelErrorCounted(daemon, record)) {
         throw fault(`failed to destroy network for sandbox ${id}: ${words}`);
       }
       daemon.log('warning', `failed to destroy network for sandbox ${id}; ignoring because CNI result is nil`, {

@@ -6,10 +6,16 @@ export interface GuestFile {
   readonly mode: number;
 }
 
-/** An archive member: a GuestFile, or a folder or symbolic link (both only in our own initrd). */
-type Member = GuestFile | { readonly path: string; readonly folder: true };
+/** A symbolic link that is laid into the guest. */
+export interface GuestLink {
+  readonly path: string;
+  readonly link: string;
+}
+
+type Member = GuestFile | GuestLink | { readonly path: string; readonly folder: true };
 
 const regularFile = 0o100000;
+const symbolicLink = 0o120000;
 const directory = 0o040000;
 
 /**
@@ -21,6 +27,7 @@ export function cpio(members: readonly Member[]): Buffer {
   members.forEach((member, index) => {
     const name = member.path.replace(/^\/+/, '');
     if ('folder' in member) parts.push(...entry(name, directory | 0o755, new Uint8Array(), index + 1));
+    else if ('link' in member) parts.push(...entry(name, symbolicLink | 0o777, Buffer.from(member.link), index + 1));
     else parts.push(...entry(name, regularFile | member.mode, member.data, index + 1));
   });
   parts.push(...entry('TRAILER!!!', 0, new Uint8Array(), 0));

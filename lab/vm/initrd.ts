@@ -1,4 +1,4 @@
-import { cpio, type GuestFile } from './cpio.ts';
+import { cpio, type GuestFile, type GuestLink } from './cpio.ts';
 
 /**
  * Our own initramfs: a busybox, the one driver that Debian's cloud kernel has as a module, and a script. It reaches the
@@ -17,7 +17,7 @@ export function bootArchive(parts: { readonly busybox: Uint8Array; readonly virt
  * Files that are laid into the guest before its init starts: an archive in an archive, appended to the first. Only files
  * are in it, so that no folder of the guest changes its mode. The kernel pads the concatenation at four bytes.
  */
-export function filesArchive(files: readonly GuestFile[]): Buffer {
+export function filesArchive(files: readonly (GuestFile | GuestLink)[]): Buffer {
   return cpio([{ path: 'files.cpio', data: cpio(files), mode: 0o600 }]);
 }
 

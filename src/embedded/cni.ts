@@ -21,7 +21,6 @@ export class CniPlugin {
     this.calls.push(call);
     const mode = call.command === 'ADD' ? this.add : call.command === 'DEL' ? this.del : 'ok';
     const verb = call.command === 'DEL' ? 'delete' : call.command.toLowerCase();
-    const verb = call.command === 'DEL' ? 'delete' : call.command.toLowerCase();
     const failed = (words: string) => `plugin type="scripted" failed (${verb}): ${words}`;
     switch (mode) {
       case 'ok':

@@ -16,12 +16,8 @@ export interface Flavour {
   readonly stopUnknown: 'success' | 'not-found';
   /** StopContainer of an id that is not there (container_stop.go). */
   readonly stopContainerUnknown: 'success' | 'not-found';
-  /** Whether a half-created sandbox has its date of creation (1.7 sandbox_run.go), or Go's zero time. */
-  readonly halfCreatedIsDated: boolean;
-  /** gRPC code of a name that is reserved (internal/registrar gives it a class since 2.1). */
+  /** gRPC code of a name that is reserved (2.x: the registrar's error has a class). Seen on real ones. */
   readonly nameReserved: 'Unknown' | 'FailedPrecondition';
-  /** gRPC code of `failed to reserve sandbox|container name …` (2.x: the registrar's error has a class). Seen on real ones. */
-  readonly nameHeld: 'Unknown' | 'FailedPrecondition';
   /** What a half-created sandbox is listed with until the next start: Go's zero time, or its record's date. Seen on real ones. */
   readonly halfCreatedDate: 'zero' | 'record';
   /** gRPC code of `server is not initialized yet` (instrumented_service.go checkInitialized). */
@@ -46,9 +42,7 @@ const v16: Flavour = {
   del: 'always',
   stopUnknown: 'not-found',
   stopContainerUnknown: 'not-found',
-  halfCreatedIsDated: false,
   nameReserved: 'Unknown',
-  nameHeld: 'Unknown',
   halfCreatedDate: 'zero',
   notReady: 'Unknown',
   noRuntimeConfig: 'unknown method RuntimeConfig for service runtime.v1.RuntimeService',
@@ -65,8 +59,6 @@ const v17: Flavour = {
   golang: 'go1.24.4',
   del: 'if-result',
   stopUnknown: 'success',
-  stopContainerUnknown: 'success',
-  halfCreatedIsDated: true,
   stopContainerUnknown: 'success',
   halfCreatedDate: 'record',
   noRuntimeConfig: 'method RuntimeConfig not implemented',

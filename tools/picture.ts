@@ -1,9 +1,9 @@
 /**
- * Makes docs/images/*.svg from what the program really prints. It runs a command with colours in a width of 96 columns and draws
- * its lines as a terminal would: `node tools/picture.ts`, or with `--stdin NAME` from text on stdin.
+ * Makes docs/images/*.svg from what `sandwarden demo` really prints, with its colours, drawn as a terminal would
+ * draw it: `node tools/picture.ts`.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 
@@ -99,17 +99,19 @@ function escapeXml(text: string): string {
 if (import.meta.main) {
   const folder = join(root, 'docs', 'images');
   mkdirSync(folder, { recursive: true });
-  const stdinName = process.argv[process.argv.indexOf('--stdin') + 1];
-  const text = process.argv.includes('--stdin') ? readFileSync(0, 'utf8') : demo();
-  const path = join(folder, `${process.argv.includes('--stdin') ? stdinName : 'demo'}.svg`);
-  writeFileSync(path, terminalSvg(text, 'sandwarden demo'));
-  process.stdout.write(`picture  ${path.slice(root.length + 1)}\n`);
+  const [check = '', heal = ''] = demo().split(/(?=^.*\$ sandwarden heal)/m);
+  const pictures = { check: `$ sandwarden demo\n${check}`, heal };
+  for (const [name, text] of Object.entries(pictures)) {
+    writeFileSync(join(folder, `${name}.svg`), terminalSvg(text, `sandwarden ${name}`));
+    process.stdout.write(`picture  docs/images/${name}.svg\n`);
+  }
 }
 
+/** What the demonstration prints, with colours. */
 function demo(): string {
   const env = { ...process.env, FORCE_COLOR: '1', COLUMNS: String(COLUMNS), LC_ALL: 'C.UTF-8', TERM: 'xterm-256color' };
   const args = [join(root, 'src', 'main.ts'), 'demo', '--fast'];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { env, encoding: 'utf8' });
   if (status !== 0) throw new Error(`the demonstration ended with ${status}: ${stderr}`);
-  return `$ sandwarden demo\n${stdout}`;
+  return stdout;
 }

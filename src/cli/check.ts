@@ -1,5 +1,6 @@
 import { ExitCode } from '../model/errors.ts';
 import type { Diagnosis, Finding } from '../model/finding.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
 import { lookOnce } from './look.ts';
@@ -14,15 +15,16 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const { snapshot, diagnosis } = await lookOnce(args, io.env);
   const failOn = (args.value('fail-on') ?? 'warning') as FailOn;
   const show = args.value('show') as Show | undefined;
-  io.stdout.write(await rendered(args, io, { diagnosis, failOn, show, takenBy: snapshot.takenBy }));
-  return exitCodeOf(diagnosis, failOn);
+  io.stdout.write(await rendered(args, io, { diagnosis, failOn, show, snapshot }));
+  return exitCodeOf(diagnosis, failOn, snapshot);
 }
 
 /** The exit code of a diagnosis: a threshold of its own, apart from what is printed. */
-export function exitCodeOf(diagnosis: Diagnosis, failOn: FailOn): ExitCode {
+export function exitCodeOf(diagnosis: Diagnosis, failOn: FailOn, { runtime }: Pick<Snapshot, 'runtime'>): ExitCode {
   switch (diagnosis.state) {
     case 'unobservable':
-      return ExitCode.unobservable;
+      // Nothing could be observed because somebody else must run it: that is a code of its own.
+      return !runtime.known && runtime.code === 'ERR_SOCKET_FORBIDDEN' ? ExitCode.forbidden : ExitCode.unobservable;
     case 'errors':
       return failOn === 'never' ? ExitCode.healthy : ExitCode.errorsFound;
     case 'warnings':
@@ -36,17 +38,18 @@ interface Report {
   readonly diagnosis: Diagnosis;
   readonly failOn: FailOn;
   readonly show: Show | undefined;
-  readonly takenBy: string;
+  readonly snapshot: Snapshot;
 }
 
-async function rendered(args: Args, io: Io, { diagnosis, failOn, show, takenBy }: Report): Promise<string> {
+async function rendered(args: Args, io: Io, { diagnosis, failOn, show, snapshot }: Report): Promise<string> {
   const format = args.value('output') ?? 'text';
   if (format === 'text') return diagnosisText(diagnosis, styleOf(io, args.flag('no-color')), show ?? 'warning');
   // A machine gets everything unless it says otherwise.
   const findings = diagnosis.findings.filter((each) => isShown(each.severity, show ?? 'all'));
   if (format === 'json') {
     const { jsonText } = await import('./render/json.ts');
-    const exitCode = exitCodeOf(diagnosis, failOn);
+    const exitCode = exitCodeOf(diagnosis, failOn, snapshot);
+    const { takenBy } = snapshot;
     return jsonText({ format: 'sandwarden.check/1', takenBy, exitCode, ...diagnosis, findings });
   }
   const { catalogue } = await import('../diagnose/catalogue.ts');

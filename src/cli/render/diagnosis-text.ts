@@ -53,10 +53,13 @@ function chainLines(chain: readonly Link[], style: Style): string[] {
     const first = depth === 0 ? '' : `${indent}${marks.corner}`;
     const inner = depth === 0 ? '' : `${indent}  `;
     const bar = depth < chain.length - 1 ? `${inner}${marks.bar} ` : `${inner}  `;
-    const when = paint(style, 'cyan', formatWhen(link.agoNs, link.at).replaceAll(' ', '\u00a0'));
-    const lasted = link.lastedNs === null ? '' : ` ${paint(style, 'red', `+${span(link.lastedNs)}`)}`;
-    const code = link.code === undefined ? '' : ` ${paint(style, 'dim', `[${shown(style, link.code)}]`)}`;
-    const head = `${when}${lasted} ${shown(style, link.text)}${code}`;
+    const when = formatWhen(link.agoNs, link.at).replaceAll(' ', '\u00a0');
+    const head = [
+      when === '' ? '' : paint(style, 'cyan', when),
+      link.lastedNs === null ? '' : paint(style, 'red', `+${span(link.lastedNs)}`),
+      shown(style, link.text),
+      link.code === undefined ? '' : paint(style, 'dim', `[${shown(style, link.code)}]`),
+    ].join(' ');
     lines.push(...hang(head, style.width, first, bar).map((each) => each.replaceAll('\u00a0', ' ')));
     if (link.evidence !== '') {
       for (const each of hang(shown(style, link.evidence), style.width, bar, bar)) {
@@ -149,14 +152,34 @@ function gapLines(diagnosis: Diagnosis, style: Style, full: boolean): string[] {
     const text = `Not looked at: ${names} (--show info says why).`;
     return wrap(text, style.width).map((line) => paint(style, 'dim', line));
   }
-  return ['', paint(style, 'bold', 'Not looked at'), ...gaps.flatMap((each) => gapText(each, style))];
+  return ['', paint(style, 'bold', 'Not looked at'), ...sameReason(gaps).flatMap((each) => gapText(each, style))];
 }
 
-function gapText(gap: Gap, style: Style): string[] {
-  const says = hang(`${sourceNames[gap.source]}: ${shown(style, gap.message)}`, style.width, '  ', '    ');
-  return gap.hint === ''
-    ? says
-    : [...says, ...hang(shown(style, gap.hint), style.width, `    ${marksOf(style).arrow} `)];
+interface Gaps {
+  readonly names: string[];
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** Sources that are missing for one reason go together; the runtime, on which most hangs, comes first. */
+function sameReason(gaps: readonly Gap[]): Gaps[] {
+  const groups = new Map<string, Gaps>();
+  for (const { source, message, hint } of gaps.toSorted((a, b) => weight(a) - weight(b))) {
+    const key = `${message.replace(/ \(named by: .*\)$/, '')}\n${hint}`;
+    const group = groups.get(key);
+    if (group) group.names.push(sourceNames[source]);
+    else groups.set(key, { names: [sourceNames[source]], message, hint });
+  }
+  return [...groups.values()];
+}
+
+function weight(gap: Gap): number {
+  return gap.source === 'runtime' ? 0 : 1;
+}
+
+function gapText({ names, message, hint }: Gaps, style: Style): string[] {
+  const says = hang(`${names.join(', ')}: ${shown(style, message)}`, style.width, '  ', '    ');
+  return hint === '' ? says : [...says, ...hang(shown(style, hint), style.width, `    ${marksOf(style).arrow} `)];
 }
 
 function closingLines(diagnosis: Diagnosis, visible: readonly Finding[], style: Style, show: Show): string[] {

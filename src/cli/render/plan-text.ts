@@ -5,7 +5,7 @@ import { formatMs } from './time.ts';
 
 /** How many objects with the same reason are named one by one. */
 const ALIKE = 3;
-/** From more actions than this, only the first of a kind is written out; each is still named. */
+/** Of more actions than this, the first of a kind is written out and the others are named. */
 const WRITTEN_OUT = 6;
 const NAMES = 6;
 
@@ -26,19 +26,13 @@ export function actionTitle(action: Pick<Action, 'kind' | 'object' | 'target'>, 
 /** The plan of `heal`: each action with its reason, its conditions and what should follow; then each refusal. */
 export function planText(plan: Plan, style: Style): string {
   const lines = [...headLines(plan, style)];
-  const digits = String(plan.actions.length).length;
-  plan.actions.forEach((action, index) => {
-    const number = `${String(index + 1).padStart(digits)}. `;
-    const before = plan.actions[index - 1];
-    const brief = plan.actions.length > WRITTEN_OUT && before !== undefined && alike(before, action);
-    if (brief) lines.push(...hang(headOf(action, style), style.width, number));
-    else lines.push('', ...actionLines(action, number, style));
-  });
-  if (plan.actions.length > WRITTEN_OUT) {
-    lines.push(
-      '',
-      ...wrap('Actions without words of their own have the same kind of reason as the one above.', style.width),
-    );
+  for (const { first, index, rest } of groupsOf(plan.actions)) {
+    lines.push('', ...actionLines(first, `${index + 1}. `, style));
+    if (rest.length > 0) {
+      const names = rest.map((each) => shown(style, each.object)).join(', ');
+      const range = `${index + 2}-${index + 1 + rest.length}. `;
+      lines.push(...hang(`the same, for the same kind of reason: ${names}`, style.width, range, '   '));
+    }
   }
   if (plan.refusals.length > 0) lines.push('', ...refusalLines(plan.refusals, style));
   return `${lines.join('\n')}\n`;
@@ -65,6 +59,23 @@ function headOf(action: Action, style: Style): string {
   const tierPaint: Paint = action.tier === 'safe' ? 'green' : ['bold', 'red'];
   const title = `${actionTitle(action, style)} ${paint(style, 'dim', shown(style, action.code))}`;
   return `${title} ${paint(style, tierPaint, action.tier)}`;
+}
+
+interface Group {
+  readonly first: Action;
+  readonly index: number;
+  readonly rest: readonly Action[];
+}
+
+/** Neighbours that are alike go together where there are many; a short plan is written out. */
+function groupsOf(actions: readonly Action[]): Group[] {
+  const groups: { first: Action; index: number; rest: Action[] }[] = [];
+  for (const [index, action] of actions.entries()) {
+    const last = groups.at(-1);
+    if (actions.length > WRITTEN_OUT && last && alike(last.first, action)) last.rest.push(action);
+    else groups.push({ first: action, index, rest: [] });
+  }
+  return groups;
 }
 
 function alike(a: Action, b: Action): boolean {
@@ -107,7 +118,10 @@ function refusalLines(refusals: readonly Refusal[], style: Style): string[] {
 
 /** What became of the plan, and how long the pods took to come back. */
 export function outcomeText(outcome: Outcome, style: Style): string {
-  const lines = outcome.actions.flatMap((each) => resultLines(each, style));
+  const plain = outcome.actions.filter((each) => each.result === 'done' && each.why === '');
+  const brief = plain.length > WRITTEN_OUT ? plain : [];
+  const lines = outcome.actions.filter((each) => !brief.includes(each)).flatMap((each) => resultLines(each, style));
+  if (brief.length > 0) lines.unshift(...briefLines(brief, style));
   if (outcome.stopped) {
     const { message, hint, code } = outcome.stopped;
     const text = `Stopped: ${shown(style, message)} [${shown(style, code)}]`;
@@ -124,6 +138,13 @@ const resultPaint: Readonly<Record<ActionOutcome['result'], Paint>> = {
   failed: ['bold', 'red'],
   skipped: 'yellow',
 };
+
+/** Many that went well are one line: the plan has named them. */
+function briefLines(done: readonly ActionOutcome[], style: Style): string[] {
+  const longest = Math.max(...done.map((each) => each.tookMs));
+  const label = paint(style, resultPaint.done, 'done   ');
+  return hang(`${done.length} actions, each within ${formatMs(longest)}`, style.width, `${label} `, ' '.repeat(10));
+}
 
 function resultLines(each: ActionOutcome, style: Style): string[] {
   const label = paint(style, resultPaint[each.result], each.result.padEnd(7));

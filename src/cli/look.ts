@@ -1,0 +1,87 @@
+import { connectCri } from '../cri/connect.ts';
+import type { CriRunner } from '../cri/types.ts';
+import { diagnose } from '../diagnose/diagnose.ts';
+import type { Clock } from '../model/clock.ts';
+import { isSandwardenError, SandwardenError } from '../model/errors.ts';
+import type { Diagnosis } from '../model/finding.ts';
+import { limits } from '../model/limits.ts';
+import { safeText } from '../model/safe-text.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+import { version } from '../model/version.ts';
+import { systemClock } from '../observe/clock.ts';
+import type { EndpointInfo } from '../observe/cri.ts';
+import { findEndpoint } from '../observe/endpoint.ts';
+import { type ObserveOptions, observe } from '../observe/node.ts';
+import { readSnapshotFile } from '../observe/snapshot-file.ts';
+import type { Args } from './frame/command.ts';
+import type { Io } from './frame/io.ts';
+
+/** One look at this node, or at the file of `--snapshot`, and what it means. */
+export async function lookOnce(args: Args, env: Io['env']): Promise<{ snapshot: Snapshot; diagnosis: Diagnosis }> {
+  const file = args.value('snapshot');
+  if (file !== undefined) {
+    const live = ['runtime-endpoint', 'kubelet-log', 'runtime-log', 'timeout'].find((each) => args.value(each));
+    if (live !== undefined) {
+      throw new SandwardenError('ERR_USAGE', `'--snapshot' and '--${live}' contradict each other`, {
+        hint: 'A snapshot is a whole node: nothing else is read.',
+      });
+    }
+    const snapshot = await readSnapshotFile(file);
+    return { snapshot, diagnosis: diagnose(snapshot) };
+  }
+  await using eyes = await openEyes(args, env);
+  const snapshot = await eyes.look();
+  return { snapshot, diagnosis: diagnose(snapshot) };
+}
+
+/** What looks at this node, as often as it is asked, over one connection. */
+export interface Eyes extends AsyncDisposable {
+  readonly clock: Clock;
+  /** undefined where no socket was found; then a look says so. */
+  readonly runtime: { readonly cri: CriRunner; readonly info: EndpointInfo } | undefined;
+  look(): Promise<Snapshot>;
+}
+
+/** Throws ERR_USAGE and ERR_CONFIG; what cannot be observed is in the look. */
+export async function openEyes(args: Args, env: Io['env']): Promise<Eyes> {
+  const timeoutMs = readTimeout(args.value('timeout'));
+  const flag = args.value('runtime-endpoint');
+  const info = await endpointOf(flag, env);
+  const cri = info && connectCri(info.endpoint, timeoutMs === undefined ? {} : { readTimeoutMs: timeoutMs });
+  const clock = systemClock();
+  const [kubeletLogFile, runtimeLogFile] = [args.value('kubelet-log'), args.value('runtime-log')];
+  const options: ObserveOptions = {
+    clock,
+    env,
+    version,
+    ...(flag === undefined ? {} : { endpoint: flag }),
+    ...(cri && info ? { cri, criEndpointInfo: info } : {}),
+    ...(kubeletLogFile === undefined ? {} : { kubeletLogFile }),
+    ...(runtimeLogFile === undefined ? {} : { runtimeLogFile }),
+  };
+  return {
+    clock,
+    runtime: cri && info && { cri, info },
+    look: () => observe(options),
+    [Symbol.asyncDispose]: async () => cri?.close(),
+  };
+}
+
+async function endpointOf(flag: string | undefined, env: Io['env']): Promise<EndpointInfo | undefined> {
+  try {
+    return await findEndpoint({ env, ...(flag === undefined ? {} : { flag }) });
+  } catch (error) {
+    // Not a failure of the command: the look reports it among what it found.
+    if (isSandwardenError(error, 'ERR_SOCKET_MISSING')) return undefined;
+    throw error;
+  }
+}
+
+function readTimeout(typed: string | undefined): number | undefined {
+  if (typed === undefined) return undefined;
+  const seconds = /^\d{1,4}(\.\d{1,3})?s?$/.test(typed) ? Number.parseFloat(typed) : 0;
+  if (seconds > 0) return Math.round(seconds * 1_000);
+  throw new SandwardenError('ERR_USAGE', `'${safeText(typed, 60)}' is no number of seconds for '--timeout'`, {
+    hint: `Write '--timeout 30'; without it ${limits.criReadTimeoutMs / 1_000} s are allowed.`,
+  });
+}

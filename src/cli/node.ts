@@ -1,0 +1,51 @@
+import { readFile } from 'node:fs/promises';
+import { diagnose } from '../diagnose/diagnose.ts';
+import { readJournal } from '../heal/journal.ts';
+import { makePlan, type PlanOptions } from '../heal/plan.ts';
+import type { Look } from '../heal/ports.ts';
+import { defaultStateDir, journalStore, openStateDir } from '../heal/state-dir.ts';
+import { SandwardenError } from '../model/errors.ts';
+import type { Args } from './frame/command.ts';
+import type { Io } from './frame/io.ts';
+import type { Patient } from './healing.ts';
+import { openEyes } from './look.ts';
+import { worldOverCri } from './world.ts';
+
+/**
+ * This node, looked at once and ready to be healed. Throws what made the look blind (ERR_SOCKET_*, ERR_RUNTIME_NOT_READY),
+ * because nothing can be healed then.
+ */
+export async function openNode(args: Args, env: Io['env'], options: PlanOptions): Promise<Patient & AsyncDisposable> {
+  const eyes = await openEyes(args, env);
+  try {
+    const lookAgain = async (): Promise<Look> => {
+      const snapshot = await eyes.look();
+      const listedUptimeNs = eyes.clock.uptimeNs();
+      return { snapshot, diagnosis: diagnose(snapshot), plan: makePlan(snapshot, options), listedUptimeNs };
+    };
+    const look = await lookAgain();
+    const { runtime } = eyes;
+    const { sandboxes } = look.snapshot;
+    if (!sandboxes.known || runtime === undefined) throw blind(look);
+    const directory = args.value('state-dir') ?? defaultStateDir;
+    return {
+      look,
+      world: worldOverCri({ cri: runtime.cri, endpoint: runtime.info.endpoint, clock: eyes.clock, lookAgain }),
+      bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
+      readJournal: async () => (await readJournal(journalStore(directory))).entries,
+      openState: () => openStateDir(directory),
+      [Symbol.asyncDispose]: () => eyes[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await eyes[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Why the sandboxes could not be listed, as an error. */
+function blind({ snapshot: { sandboxes, runtime } }: Look): SandwardenError {
+  const cause = [sandboxes, runtime].find((each) => !each.known);
+  if (!cause || cause.known || cause.code === 'ERR_NOT_ASKED')
+    throw new Error('a look without a runtime and without a reason');
+  return new SandwardenError(cause.code, cause.message, { hint: cause.hint });
+}

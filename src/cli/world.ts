@@ -1,0 +1,119 @@
+import { socketPath } from '../cri/connect.ts';
+import type { CriReader, CriWriter } from '../cri/types.ts';
+import type { Identity, Look, World } from '../heal/ports.ts';
+import type { Clock } from '../model/clock.ts';
+import { isSandwardenError, SandwardenError } from '../model/errors.ts';
+import { limits } from '../model/limits.ts';
+import { known, valueOr } from '../model/observed.ts';
+import { safeText } from '../model/safe-text.ts';
+import { type Run, run as runProgram } from '../observe/child.ts';
+import { observeProcesses } from '../observe/holders.ts';
+import { findKubelet, listProcesses, type ProcessStat, parseStat } from '../observe/proc.ts';
+import { isErrno, readProc } from '../observe/read-file.ts';
+
+export interface WorldParts {
+  readonly cri: CriReader & CriWriter;
+  readonly endpoint: string;
+  readonly clock: Clock;
+  lookAgain(): Promise<Look>;
+  /** Runs systemctl; tests replace it. */
+  readonly run?: Run;
+}
+
+/** The real node, as healing sees and changes it: by CRI, /proc and systemctl. */
+export function worldOverCri({ cri, endpoint, clock, lookAgain, run = runProgram }: WorldParts): World {
+  return {
+    clock,
+    lookAgain,
+    readPod: async (podUid) => {
+      const [sandboxes, containers] = await Promise.all([
+        cri.listSandboxes({ podUid }),
+        cri.listContainers({ podUid }),
+      ]);
+      return { sandboxes, containers };
+    },
+    pauseAlive: (sandboxId) => pauseAlive(cri, sandboxId),
+    readIdentity: () => readIdentity(socketPath(endpoint)),
+    stopSandbox: (id) => cri.stopSandbox(id),
+    removeSandbox: (id) => cri.removeSandbox(id),
+    killProcess,
+    restartUnit: (unit) => restartUnit(unit, { cri, clock, run }),
+  };
+}
+
+/** By the pid that the runtime names; a pid that was given to somebody else meanwhile counts as alive, and nothing is done. */
+async function pauseAlive(cri: CriReader, sandboxId: string): Promise<boolean | undefined> {
+  try {
+    const { detail } = await cri.sandboxStatus(sandboxId);
+    if (detail.pid === undefined) return detail.processStatus === 'deleted' ? false : undefined;
+    return detail.pid > 0 && (await statOf(detail.pid)) !== undefined;
+  } catch (error) {
+    if (isSandwardenError(error, 'ERR_CRI_NOT_FOUND')) return false;
+    throw error;
+  }
+}
+
+async function readIdentity(socket: string): Promise<Identity> {
+  const processes = known(await listProcesses());
+  const [runtime, kubelet] = await Promise.all([observeProcesses(processes, socket), findKubelet(processes)]);
+  const { runtimePid, runtimeStartedUptimeNs } = valueOr(runtime, { holders: [] } as const) as Partial<Identity>;
+  return {
+    ...(runtimePid === undefined ? {} : { runtimePid }),
+    ...(runtimeStartedUptimeNs === undefined ? {} : { runtimeStartedUptimeNs }),
+    ...(kubelet.known ? { kubeletRunning: kubelet.value.running } : {}),
+    ...(kubelet.known && kubelet.value.pid !== undefined ? { kubeletPid: kubelet.value.pid } : {}),
+  };
+}
+
+/** The moment between the look and the signal is short, and a pid does not come again in it: pids are given in a circle. */
+async function killProcess(pid: number, startedUptimeNs: bigint): Promise<'killed' | 'gone'> {
+  const stat = await statOf(pid);
+  if (stat === undefined || stat.startedUptimeNs !== startedUptimeNs) return 'gone';
+  try {
+    process.kill(pid, 'SIGKILL');
+    return 'killed';
+  } catch (error) {
+    if (!isErrno(error)) throw error;
+    if (error.code === 'ESRCH') return 'gone';
+    throw new SandwardenError('ERR_FORBIDDEN', `process ${pid} may not be ended (${error.code})`, {
+      hint: 'Run it as root on the node itself.',
+      cause: error,
+    });
+  }
+}
+
+/** A process that runs; a zombie does not. */
+async function statOf(pid: number): Promise<ProcessStat | undefined> {
+  const text = await readProc(`/proc/${pid}/stat`);
+  const stat = text === undefined ? undefined : parseStat(text);
+  return stat === undefined || stat.state === 'Z' || stat.state === 'X' ? undefined : stat;
+}
+
+interface Restart {
+  readonly cri: CriReader;
+  readonly clock: Clock;
+  readonly run: Run;
+}
+
+/** Resolves when systemd says that the unit is active and the socket answers again. */
+async function restartUnit(unit: string, { cri, clock, run }: Restart): Promise<void> {
+  // systemd.unit(5): what a unit name may hold; nothing of it can be taken for an option.
+  if (!/^[A-Za-z0-9:_.\\@-]{1,255}\.service$/.test(unit) || unit.startsWith('-')) {
+    throw new SandwardenError('ERR_COMMAND_FAILED', `'${safeText(unit, 100)}' is no name of a service`, {
+      hint: 'Restart the runtime by hand.',
+    });
+  }
+  const startedNs = clock.uptimeNs();
+  await run(['systemctl', 'restart', '--', unit], { timeoutMs: limits.restartTimeoutMs });
+  for (;;) {
+    try {
+      await cri.version();
+      return;
+    } catch (error) {
+      if (!isSandwardenError(error)) throw error;
+      const elapsedMs = Number((clock.uptimeNs() - startedNs) / 1_000_000n);
+      if (elapsedMs > limits.restartTimeoutMs) throw error;
+      await clock.sleep(limits.verifyPollMs);
+    }
+  }
+}

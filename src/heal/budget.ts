@@ -94,7 +94,7 @@ function overRestarts(restarts: readonly bigint[]): string | undefined {
   const [last] = recent.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   if (last !== undefined) {
     const every = limits.runtimeRestartEveryMs / 60_000;
-    const rest = Number((WINDOW_NS - last) / 60_000_000_000n) + 1;
+    const rest = Math.ceil(Number(WINDOW_NS - last) / 60e9);
     return `the runtime was restarted ${last / 60_000_000_000n} min ago, and at most once in ${every} min is allowed; again in ${rest} min`;
   }
   if (restarts.length < limits.runtimeRestartsPerDay) return undefined;

@@ -1,5 +1,6 @@
 /**
- * Makes docs/findings/ and the table of findings in README.md from the catalogue. With --check nothing is written and the
+ * Makes docs/findings/ and the table of findings in README.md from the catalogue. With --check nothing is written
+ * and the
  * exit code says whether something would be: test/cli/docs.test.ts runs the same comparison.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

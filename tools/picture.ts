@@ -25,6 +25,7 @@ const palette: Readonly<Record<number, string>> = {
   90: '#7f8593',
 };
 const FOREGROUND = '#d5d8df';
+const FONTS = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 const BACKGROUND = '#1b1e26';
 
 interface Pen {
@@ -44,12 +45,15 @@ export function terminalSvg(text: string, title: string): string {
   const dots = ['#ff5f57', '#febc2e', '#28c840'].map(
     (colour, index) => `<circle cx="${PADDING + 4 + index * 20}" cy="18" r="6" fill="${colour}"/>`,
   );
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeXml(title)}">
+  const size = `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} role="img" aria-label="${escapeXml(title)}">
 <title>${escapeXml(title)}</title>
 <rect width="${width}" height="${height}" rx="9" fill="${BACKGROUND}"/>
 ${dots.join('')}
-<text x="${width / 2}" y="23" fill="#7f8593" font-family="system-ui, sans-serif" font-size="13" text-anchor="middle">${escapeXml(title)}</text>
-<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="${CELL.size}" xml:space="preserve">
+<g fill="#7f8593" font-family="system-ui, sans-serif" font-size="13" text-anchor="middle">
+<text x="${width / 2}" y="23">${escapeXml(title)}</text>
+</g>
+<g font-family="${FONTS}" font-size="${CELL.size}" xml:space="preserve">
 ${rows.filter((each) => each !== '').join('\n')}
 </g>
 </svg>

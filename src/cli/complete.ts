@@ -40,7 +40,10 @@ export function candidates(words: readonly string[]): string[] {
   return command ? argumentCandidates(command, typed) : [];
 }
 
-/** The values of the option before the cursor, if there is one that takes a value; bash hands `--a=b` on as three words. */
+/**
+ * The values of the option before the cursor, if there is one that takes a value; bash hands `--a=b` on as three
+ * words.
+ */
 function valueAtCursor(before: readonly string[], typed: string, options: readonly OptionSpec[]): string[] | undefined {
   const inline = /^(--[a-z-]+)=(.*)$/.exec(typed);
   if (inline) {

@@ -39,7 +39,8 @@ export function worldOverEmbedded(node: EmbeddedNode, reader: CriReader, options
 }
 
 /**
- * The node's clock for the executor. A wait (for the second look, for the pods) lets simulated time pass; the deadline of
+ * The node's clock for the executor. A wait (for the second look, for the pods) lets simulated time pass; the
+ * deadline of
  * a call does not, or the minutes of the deadline would pass while a real disk takes a millisecond.
  */
 function patientClock(node: EmbeddedNode): Clock {

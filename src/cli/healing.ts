@@ -60,9 +60,7 @@ export async function healNode(patient: Patient, options: PlanOptions, talk: Con
   if (args.flag('dry-run')) return end(ExitCode.healthy, null, 'dry run');
   if (!args.flag('yes')) {
     if (!io.stdinIsTerminal || !io.stderr.isTerminal) {
-      io.stderr.write(
-        `${hang("sandwarden: nothing was done: there is no terminal to ask at. Add '--yes' to carry out this plan.", style.width, '', '  ').join('\n')}\n`,
-      );
+      io.stderr.write(`${hang(noTerminal, style.width, '', '  ').join('\n')}\n`);
       return end(ExitCode.usage, null, 'no terminal to ask at, and no --yes');
     }
     if (json) showPlan();
@@ -78,6 +76,8 @@ export async function healNode(patient: Patient, options: PlanOptions, talk: Con
   if (!json && left.length > 0) say(io, style, `Not in this plan: ${left.join(', ')}; 'sandwarden check' says why.`);
   return end(exitCodeOf(outcome, left), outcome, outcome.stopped?.message ?? '');
 }
+
+const noTerminal = "sandwarden: nothing was done: there is no terminal to ask at. Add '--yes' to carry out this plan.";
 
 /** Where a pod is down because of something that the plan does not mend, healing is not complete. */
 function podsLeft({ diagnosis }: Look, plan: Plan): string[] {

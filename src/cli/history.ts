@@ -4,6 +4,7 @@ import { readJournal } from '../heal/journal.ts';
 import { defaultStateDir, journalStore } from '../heal/state-dir.ts';
 import { ExitCode, SandwardenError } from '../model/errors.ts';
 import { safeText } from '../model/safe-text.ts';
+import { systemClock } from '../observe/clock.ts';
 import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
 import { historyText } from './render/history-text.ts';
@@ -66,10 +67,10 @@ const UNIT_NS: Readonly<Record<string, bigint>> = {
 };
 
 function thisBoot(): Now {
-  const [uptime] = readFileSync('/proc/uptime', 'utf8').split(' ');
+  const clock = systemClock();
   return {
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
-    uptimeNs: BigInt(Math.round(Number(uptime) * 1_000)) * 1_000_000n,
-    wallNs: BigInt(Date.now()) * 1_000_000n,
+    uptimeNs: clock.uptimeNs(),
+    wallNs: clock.wallNs(),
   };
 }

@@ -12,7 +12,8 @@ import { openEyes } from './look.ts';
 import { worldOverCri } from './world.ts';
 
 /**
- * This node, looked at once and ready to be healed. Throws what made the look blind (ERR_SOCKET_*, ERR_RUNTIME_NOT_READY),
+ * This node, looked at once and ready to be healed. Throws what made the look blind (ERR_SOCKET_*,
+ * ERR_RUNTIME_NOT_READY),
  * because nothing can be healed then.
  */
 export async function openNode(args: Args, env: Io['env'], options: PlanOptions): Promise<Patient & AsyncDisposable> {

@@ -8,7 +8,10 @@ import { readCommandLine } from './frame/parse.ts';
 import { topHelp } from './frame/top-help.ts';
 import { exact, styleOf } from './render/style.ts';
 
-/** One run of the program: reads the command line, runs the command, prints what went wrong; gives the exit code. Never throws. */
+/**
+ * One run of the program: reads the command line, runs the command, prints what went wrong; gives the exit code.
+ * Never throws.
+ */
 export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
   try {
     const request = readCommandLine(argv, commands);
@@ -36,7 +39,10 @@ function linesOf(text: string, each: (line: string) => string): string {
   return text.split('\n').map(each).join('\n');
 }
 
-/** Whether errors are wanted as JSON too; the command line itself may be what is wrong, so this looks only for the words. */
+/**
+ * Whether errors are wanted as JSON too; the command line itself may be what is wrong, so this looks only for the
+ * words.
+ */
 function wantsJson(argv: readonly string[]): boolean {
   return argv.some(
     (each, index) =>

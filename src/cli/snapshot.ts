@@ -18,7 +18,10 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   return ExitCode.healthy;
 }
 
-/** Root may write this into a folder where others can make links: a link is not followed, and a file of others not opened. */
+/**
+ * Root may write this into a folder where others can make links: a link is not followed, and a file of others not
+ * opened.
+ */
 async function writeWhole(path: string, text: string): Promise<void> {
   const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW, O_NONBLOCK } = constants;
   try {

@@ -41,7 +41,10 @@ export function worldOverCri({ cri, endpoint, clock, lookAgain, run = runProgram
   };
 }
 
-/** By the pid that the runtime names; a pid that was given to somebody else meanwhile counts as alive, and nothing is done. */
+/**
+ * By the pid that the runtime names; a pid that was given to somebody else meanwhile counts as alive, and nothing is
+ * done.
+ */
 async function pauseAlive(cri: CriReader, sandboxId: string): Promise<boolean | undefined> {
   try {
     const { detail } = await cri.sandboxStatus(sandboxId);
@@ -65,7 +68,10 @@ async function readIdentity(socket: string): Promise<Identity> {
   };
 }
 
-/** The moment between the look and the signal is short, and a pid does not come again in it: pids are given in a circle. */
+/**
+ * The moment between the look and the signal is short, and a pid does not come again in it: pids are given in a
+ * circle.
+ */
 async function killProcess(pid: number, startedUptimeNs: bigint): Promise<'killed' | 'gone'> {
   const stat = await statOf(pid);
   if (stat === undefined || stat.startedUptimeNs !== startedUptimeNs) return 'gone';

@@ -1,4 +1,5 @@
-// Goal: a Tab gives what may stand there, in each shell. Method: the word list itself, then the scripts in the real shells.
+// Goal: a Tab gives what may stand there, in each shell. Method: the word list itself, then the scripts in the real
+// shells.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -73,7 +74,8 @@ describe('the scripts in the shells', () => {
   test('bash', { skip: skip('bash') }, () => {
     const complete = (...words: string[]) => {
       const array = words.map((each) => `'${each}'`).join(' ');
-      const script = `. ./bash; COMP_WORDS=(sandwarden ${array}); COMP_CWORD=${words.length}; _sandwarden 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const script = `. ./bash; COMP_WORDS=(sandwarden ${array}); COMP_CWORD=${words.length}
+        _sandwarden 2>/dev/null; printf '%s\\n' "\${COMPREPLY[@]}"`;
       return shell('bash', ['--norc', '-c', script]).trimEnd().split('\n');
     };
     assert.deepEqual(complete('he'), ['heal']);
@@ -97,7 +99,8 @@ describe('the scripts in the shells', () => {
     assert.match(lines[0] ?? '', /^heal:mend exactly/);
     assert.deepEqual(lines.slice(1), ['error:error', 'warning:warning', 'never:never', 'files', 'files -/']);
     // As a file in fpath it is loaded by compinit.
-    const installed = `mkdir -p site; cp zsh site/_sandwarden; fpath=($PWD/site $fpath); autoload -U compinit; compinit -D; print $_comps[sandwarden]`;
+    const installed = `mkdir -p site; cp zsh site/_sandwarden; fpath=($PWD/site $fpath)
+      autoload -U compinit; compinit -D; print $_comps[sandwarden]`;
     assert.equal(shell('zsh', ['-f', '-c', installed]).trim(), '_sandwarden');
   });
 

@@ -1,4 +1,5 @@
-// Goal: what is written for people is what the program does. Method: generated files against their source, tables against the code.
+// Goal: what is written for people is what the program does. Method: generated files against their source, tables
+// against the code.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';

@@ -12,7 +12,10 @@ function ghost(pod: string, id = ghostId): Finding {
     code: 'SW102',
     severity: 'error',
     object: { kind: 'sandbox', name: `default/${pod}/0`, id },
-    why: `kubelet v1.34.9 takes the oldest sandbox of default/${pod} for the newest, because it is dated 1 h 46 min in the future. It kills each new one and starts again.`,
+    why: [
+      `kubelet v1.34.9 takes the oldest sandbox of default/${pod} for the newest, because it is dated 1 h 46 min`,
+      'in the future. It kills each new one and starts again.',
+    ].join(' '),
     evidence: [
       {
         source: 'sandboxes',
@@ -35,7 +38,8 @@ function ghost(pod: string, id = ghostId): Finding {
 /** The power cut with the clock two hours behind. */
 export const sick: Diagnosis = {
   verdict:
-    '2 of 14 pods cannot start: the clock was 2 h behind at boot, so kubelet 1.34 takes their old sandboxes for the newest.',
+    '2 of 14 pods cannot start: the clock was 2 h behind at boot, ' +
+    'so kubelet 1.34 takes their old sandboxes for the newest.',
   state: 'errors',
   chain: [
     {
@@ -223,7 +227,8 @@ export const rules: readonly Rule[] = [
     severity: 'error',
     says: 'By creation time an old sandbox sorts after a newer one, so kubelet up to 1.34 loops.',
     explanation:
-      'kubelet **sorts** sandboxes by `createdAt`.\n\n- one thing\n- another thing that is long enough to be broken over two lines somewhere\n\n    a block of code',
+      'kubelet **sorts** sandboxes by `createdAt`.\n\n- one thing\n- another thing that is long enough to be broken ' +
+      'over two lines somewhere\n\n    a block of code',
     evidence: 'Both dates and attempts.',
     remedy: { tier: 'safe', text: 'Remove exactly those.' },
     sources: ['pkg/kubelet/kuberuntime/helpers.go podSandboxByCreated'],

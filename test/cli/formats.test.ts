@@ -1,4 +1,5 @@
-// Goal: machines can read what is written for them. Method: golden files, and the rules of each format by a parser of its own.
+// Goal: machines can read what is written for them. Method: golden files, and the rules of each format by a parser of
+// its own.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
@@ -110,7 +111,10 @@ describe('JUnit', () => {
   });
 });
 
-/** Well-formed by XML 1.0: legal characters, matching tags, quoted attributes, no stray markup. Gives how often each tag stands. */
+/**
+ * Well-formed by XML 1.0: legal characters, matching tags, quoted attributes, no stray markup. Gives how often each
+ * tag stands.
+ */
 function checkXml(text: string): Record<string, number> {
   assert.match(text, /^(?:[\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}])*$/u);
   const open: string[] = [];

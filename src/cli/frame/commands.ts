@@ -35,16 +35,20 @@ const stateDir: OptionSpec = {
   says: 'where the journal is (/var/lib/sandwarden)',
 };
 
-/** Every command, as plain data. Help, completion and parsing are made from it; nothing of a command is loaded before it runs. */
+/**
+ * Every command, as plain data. Help, completion and parsing are made from it; nothing of a command is loaded before
+ * it runs.
+ */
 export const commands: readonly CommandSpec[] = [
   {
     name: 'check',
     summary: 'say what is wrong with the pod sandboxes of this node, and why',
     about:
-      'Looks at the node and changes nothing. Prints the verdict, the chain of causes (oldest first; @ is when, by the ' +
-      "kernel's own count; + is how long), each finding with its evidence and the command that mends it, and what was " +
-      'not looked at.\n\nExit codes: 0 healthy, 10 warnings, 20 errors (--fail-on moves the threshold), 69 nothing could ' +
-      'be observed, 77 permission denied.',
+      'Looks at the node and changes nothing. Prints the verdict, the chain of causes (oldest first; @ is ' +
+      "when, by the kernel's own count; + is how long), each finding with its evidence and the command that " +
+      'mends it, and what was not looked at.\n\n' +
+      'Exit codes: 0 healthy, 10 warnings, 20 errors (--fail-on moves the threshold), 69 nothing could be ' +
+      'observed, 77 permission denied.',
     options: [
       output('text', 'json', 'sarif', 'junit'),
       {
@@ -74,10 +78,11 @@ export const commands: readonly CommandSpec[] = [
     name: 'heal',
     summary: 'mend exactly what blocks the pods, after showing the plan',
     about:
-      'Prints the plan and what it will not touch, asks, acts, and watches until the pods are back. Each condition is ' +
-      'read again immediately before each step; at the first surprise it stops. Ctrl-C stops after the step in hand; a ' +
-      'second one ends at once.\n\nOnly safe actions are done unless --allow says more. Exit codes: 0 healed or nothing to do, ' +
-      '30 incomplete, 64 no terminal and no --yes, 69, 77, 130 interrupted.',
+      'Prints the plan and what it will not touch, asks, acts, and watches until the pods are back. Each ' +
+      'condition is read again immediately before each step; at the first surprise it stops. Ctrl-C stops ' +
+      'after the step in hand; a second one ends at once.\n\n' +
+      'Only safe actions are done unless --allow says more. Exit codes: 0 healed or nothing to do, 30 ' +
+      'incomplete, 64 no terminal and no --yes, 69, 77, 130 interrupted.',
     options: [
       { name: 'yes', short: 'y', says: 'do not ask' },
       { name: 'dry-run', short: 'n', says: 'print the plan and stop' },
@@ -130,8 +135,8 @@ export const commands: readonly CommandSpec[] = [
     name: 'snapshot',
     summary: 'write the node down as a file, for a bug report',
     about:
-      'Everything that check looks at, as one JSON file. It holds names of pods and log lines about sandboxes, and no ' +
-      'secrets: no environment, no command lines, no annotations but those of kubelet.',
+      'Everything that check looks at, as one JSON file. It holds names of pods and log lines about ' +
+      'sandboxes, and no secrets: no environment, no command lines, no annotations but those of kubelet.',
     options: [
       { name: 'output', short: 'o', value: 'FILE', completes: 'file', says: 'write to FILE, not to the terminal' },
       ...looking,
@@ -146,8 +151,8 @@ export const commands: readonly CommandSpec[] = [
     name: 'history',
     summary: 'list what was done here, when, why, and how it ended',
     about:
-      'Reads the journal of healing. Dates are by the wall clock of that moment, which may have been wrong; the boot and ' +
-      'the time since boot are beside them.',
+      'Reads the journal of healing. Dates are by the wall clock of that moment, which may have been wrong; ' +
+      'the boot and the time since boot are beside them.',
     options: [
       output('text', 'json'),
       { name: 'since', value: 'WHEN', says: 'only newer than this: 30m, 2h, 3d or a date (2026-11-21)' },
@@ -163,8 +168,9 @@ export const commands: readonly CommandSpec[] = [
     name: 'demo',
     summary: 'watch a power cut being found and healed, on an embedded node',
     about:
-      'A node of 49 pods inside this program loses its power and comes back with its clock two hours behind. The same ' +
-      'check and heal as on a real node, on simulated time. Needs no root, touches nothing.',
+      'A node of 49 pods inside this program loses its power and comes back with its clock two hours ' +
+      'behind. The same check and heal as on a real node, on simulated time. Needs no root, touches ' +
+      'nothing.',
     options: [
       { name: 'fast', says: 'no pauses for reading' },
       { name: 'pause', says: 'wait for Enter between the scenes' },

@@ -82,7 +82,8 @@ function groupLines(group: readonly Finding[], style: Style, all: boolean): stri
     const names = rest.slice(0, NAMES).map((each) => shown(style, each.object.name));
     const more = rest.length > NAMES ? ` and ${rest.length - NAMES} more` : '';
     const code = shown(style, rest[0]?.code ?? '');
-    const text = `and ${rest.length} more ${code} of the same kind: ${names.join(', ')}${more} (--show all writes them out)`;
+    const named = `${names.join(', ')}${more}`;
+    const text = `and ${rest.length} more ${code} of the same kind: ${named} (--show all writes them out)`;
     lines.push(...hang(text, style.width, '  '));
   }
   return lines;

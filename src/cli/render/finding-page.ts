@@ -36,7 +36,8 @@ export function findingIndex(catalogue: readonly Rule[]): string {
   return `<!-- Made from the catalogue by tools/docs.ts. -->
 # Findings
 
-Codes are stable and never reused. error: pods are down because of it. warning: they will be, or something is fragile. info: explains.
+Codes are stable and never reused. error: pods are down because of it. warning: they will be, or something is fragile.
+info: explains.
 
 ${findingTable(catalogue, '')}
 `;

@@ -73,7 +73,10 @@ function attributes(of: Readonly<Record<string, string | number>>): string {
     .join(' ');
 }
 
-/** safeText has made every character visible that XML 1.0 forbids; what is left are its own marks and the two noncharacters. */
+/**
+ * safeText has made every character visible that XML 1.0 forbids; what is left are its own marks and the two
+ * noncharacters.
+ */
 function escapeXml(text: string): string {
   return safeText(text)
     .replace(/[\ufffe\uffff]/g, '\ufffd')

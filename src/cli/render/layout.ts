@@ -57,5 +57,5 @@ function columnsOfCharacter(character: string): number {
 }
 
 // East Asian Wide and Fullwidth (Unicode UAX #11), by script, and pictographs.
-const WIDE =
-  /^[\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303f\uff01-\uff60\uffe0-\uffe6]|^\p{Emoji_Presentation}/u;
+const SCRIPTS = '\\p{Script=Han}\\p{Script=Hangul}\\p{Script=Hiragana}\\p{Script=Katakana}';
+const WIDE = new RegExp(`^[${SCRIPTS}\\u3000-\\u303f\\uff01-\\uff60\\uffe0-\\uffe6]|^\\p{Emoji_Presentation}`, 'u');

@@ -44,8 +44,10 @@ function progressText(event: ProgressEvent, style: Style): string {
   switch (event.kind) {
     case 'act':
       return `${elapsed}  ${event.index + 1}/${event.of}  ${actionTitle(event.action, style)}`;
-    case 'acted':
-      return `${elapsed}  ${event.ended}/${event.of}  ${event.outcome.result}: ${actionTitle(event.outcome.action, style)}`;
+    case 'acted': {
+      const { result, action } = event.outcome;
+      return `${elapsed}  ${event.ended}/${event.of}  ${result}: ${actionTitle(action, style)}`;
+    }
     default:
       return `${elapsed}  ${stageText(event, style)}`;
   }

@@ -50,7 +50,10 @@ export function formatDate(wallNs: bigint): string {
     .replace(/\.\d+Z$/, 'Z');
 }
 
-/** When something happened: by the kernel's count where it reaches, else the date by the wall clock; empty where no clock knows. */
+/**
+ * When something happened: by the kernel's count where it reaches, else the date by the wall clock; empty where no
+ * clock knows.
+ */
 export function formatWhen(agoNs: bigint | null, at: Moment | null): string {
   if (agoNs !== null) return `@${formatAgo(agoNs)}`;
   if (at !== null) return `@${formatDate(at.wallNs)} (wall clock)`;

@@ -5,7 +5,7 @@ import { SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import { safeText } from '../model/safe-text.ts';
 import { kubelet, toContainer, toContainerStatus, toSandbox, toSandboxDetail } from './convert.ts';
-import { isConnectionLost, translateCriError } from './errors.ts';
+import { isAtDeadline, isConnectionLost, translateCriError } from './errors.ts';
 import {
   CgroupDriver,
   type ContainerConfigSchema,
@@ -43,20 +43,23 @@ export function connectCri(endpoint: string, options: ConnectOptions = {}): CriR
   const writeTimeoutMs = options.writeTimeoutMs ?? limits.criWriteTimeoutMs;
 
   async function call<T>(name: string, timeoutMs: number, run: (options: CallOptions) => Promise<T>): Promise<T> {
+    const begin = performance.now();
     try {
       return await run({ timeoutMs });
     } catch (error) {
-      throw translateCriError(error, { endpoint, call: name, timeoutMs });
+      throw translateCriError(error, { endpoint, call: name, timeoutMs, elapsedMs: performance.now() - begin });
     }
   }
   // A runtime that restarted between two calls is noticed at the second: a read is asked again, once; a write never.
   const read = <T>(name: string, run: (options: CallOptions) => Promise<T>) =>
-    call(name, readTimeoutMs, (limit) =>
-      run(limit).catch((error: unknown) => {
-        if (isConnectionLost(error)) return run(limit);
+    call(name, readTimeoutMs, (limit) => {
+      const begin = performance.now();
+      return run(limit).catch((error: unknown) => {
+        const isLate = isAtDeadline(performance.now() - begin, readTimeoutMs);
+        if (isConnectionLost(error) && !isLate) return run(limit);
         throw error;
-      }),
-    );
+      });
+    });
   const write = <T>(name: string, run: (options: CallOptions) => Promise<T>) => call(name, writeTimeoutMs, run);
 
   return {

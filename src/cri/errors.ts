@@ -9,6 +9,19 @@ export interface CallContext {
   readonly endpoint: string;
   readonly call: string;
   readonly timeoutMs: number;
+  /** How long the call had been going on when it failed; tells a deadline from a lost connection. */
+  readonly elapsedMs?: number;
+}
+
+/** The server counts from the arrival of the call and rounds; timers are late on a busy machine. */
+const deadlineSlackMs = 50;
+
+/**
+ * Whether a call had used up its deadline. containerd 2.x (a newer grpc-go) resets the stream with CANCEL at the deadline
+ * that the client sent along, often before the client's own timer: on the wire that looks like a lost connection.
+ */
+export function isAtDeadline(elapsedMs: number, timeoutMs: number): boolean {
+  return timeoutMs > 0 && elapsedMs >= timeoutMs - deadlineSlackMs;
 }
 
 /**
@@ -135,6 +148,7 @@ function localError(status: ConnectError, cause: unknown, context: CallContext):
       return tooLate(cause, context);
     case Code.Canceled:
     case Code.Aborted:
+      if (isAtDeadline(context.elapsedMs ?? 0, context.timeoutMs)) return tooLate(cause, context);
       return faultError(new ConnectionFault('lost'), cause, context);
     case Code.ResourceExhausted:
       return failed(

@@ -30,8 +30,7 @@ export function inProcessCri(host: CriHost, clock: TurnableClock, endpoint: stri
       const running = limited(clock, timeoutMs, (deadline) => work(containerd, deadline));
       return await (foreground ? clock.drive(running) : running);
     } catch (error) {
-      const cause = error instanceof Died ? new ConnectionFault('lost', error) : error;
-      throw translateCriError(cause, { endpoint, call: name, timeoutMs });
+      throw translateCriError(overTheWire(error), { endpoint, call: name, timeoutMs });
     }
   }
   const read = <T>(name: string, work: (containerd: Containerd) => T) => call(name, limits.criReadTimeoutMs, work);
@@ -85,6 +84,13 @@ export function inProcessCri(host: CriHost, clock: TurnableClock, endpoint: stri
   };
 }
 
+/** What a client sees of a server's error: its status is the server's own, and a death is a lost connection. */
+function overTheWire(error: unknown): unknown {
+  if (error instanceof Died) return new ConnectionFault('lost', error);
+  if (error instanceof ConnectError) error.isWireError = true;
+  return error;
+}
+
 /** Runs `work` until its deadline on the node's clock: the caller goes, the call itself may go on. */
 async function limited<T>(
   clock: TurnableClock,
@@ -132,7 +138,7 @@ async function* events(host: CriHost, endpoint: string, signal: AbortSignal): As
       });
     }
   } catch (error) {
-    throw translateCriError(error, context);
+    throw translateCriError(overTheWire(error), context);
   } finally {
     unlisten();
   }

@@ -113,15 +113,12 @@ export function needsDetail(
 function sortedBeforeHigherAttempt(sandboxes: readonly Sandbox[]): ReadonlySet<string> {
   const found = new Set<string>();
   for (const pod of Map.groupBy(sandboxes, (each) => each.uid).values()) {
+    const byAttempt = [...Map.groupBy(pod, (each) => each.attempt)].sort(([a], [b]) => b - a);
     // From the highest attempt down: the earliest date seen so far belongs to a higher attempt.
-    const down = [...pod].sort((a, b) => b.attempt - a.attempt);
     let earliest: bigint | undefined;
-    for (let from = 0; from < down.length; ) {
-      const attempt = down[from]?.attempt;
-      const same = down.slice(from).filter((each) => each.attempt === attempt);
+    for (const [, same] of byAttempt) {
       for (const each of same) if (earliest !== undefined && each.createdAtNs > earliest) found.add(each.id);
       for (const each of same) if (earliest === undefined || each.createdAtNs < earliest) earliest = each.createdAtNs;
-      from += same.length;
     }
   }
   return found;

@@ -76,38 +76,41 @@ async function readLines(source: LogSource, add: (line: LogLine) => void): Promi
 }
 
 async function readJournal(source: LogSource, add: (line: LogLine) => void): Promise<boolean> {
+  const runner = source.run ?? run;
+  const units = source.units.map((unit) => `--unit=${unit}`);
   const since = (source.nowNs - BigInt(limits.journalSinceMs) * 1_000_000n) / 1_000_000_000n;
+  // Without --all a message of more than 4 KiB is null.
+  const base = ['journalctl', '--no-pager', '--all', '-o', 'json', FIELDS, '-b', ...units] as const;
   let count = 0;
-  const { stderr } = await (source.run ?? run)(
-    [
-      'journalctl',
-      '--no-pager',
-      // Without it a message of more than 4 KiB is null.
-      '--all',
-      '-o',
-      'json',
-      FIELDS,
-      '-b',
-      '-n',
-      String(limits.journalLines),
-      `--since=@${since > 0n ? since : 0n}`,
-      ...source.units.map((unit) => `--unit=${unit}`),
-    ],
-    {
-      onLine(json) {
-        const line = parseJournalLine(json);
-        if (!line) return;
-        count++;
-        add(line);
-      },
-    },
-  );
-  if (count === 0 && /not seeing messages|insufficient permissions/i.test(stderr)) {
+  const onLine = (json: string) => {
+    const line = parseJournalLine(json);
+    if (!line) return;
+    count++;
+    add(line);
+  };
+  const bounds = ['-n', String(limits.journalLines), `--since=@${since > 0n ? since : 0n}`];
+  const { stderr } = await runner([...base, ...bounds], { onLine });
+  if (count === 0) await explainSilence(base, stderr, runner);
+  return count >= limits.journalLines;
+}
+
+/** No line: because nobody may read them, because there are none of these units in this boot, or because nothing was said lately. */
+async function explainSilence(base: readonly [string, ...string[]], stderr: string, runner: Run): Promise<void> {
+  if (/not seeing messages|insufficient permissions/i.test(stderr)) {
     throw new SandwardenError('ERR_FORBIDDEN', 'no permission to read the journal of the system', {
       hint: 'Run it as root, or as a member of the group systemd-journal.',
     });
   }
-  return count >= limits.journalLines;
+  let any = false;
+  const onLine = (json: string) => {
+    any ||= parseJournalLine(json) !== undefined;
+  };
+  await runner([...base, '-n', '1'], { onLine });
+  if (any) return;
+  const units = base.filter((each) => each.startsWith('--unit=')).map((each) => each.slice(7));
+  throw new SandwardenError('ERR_NOT_SUPPORTED', `the journal of this boot has no line of ${units.join(', ')}`, {
+    hint: 'Name its log with --kubelet-log FILE or --runtime-log FILE.',
+  });
 }
 
 async function readLogFile(path: string, add: (line: LogLine) => void): Promise<boolean> {

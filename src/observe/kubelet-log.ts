@@ -1,9 +1,10 @@
+import { limits } from '../model/limits.ts';
 import type { KubeletLog, Moment, NameHeld, RunTimedOut, Span, StopFailed } from '../model/records.ts';
 import { parseContainerName, parseSandboxName } from '../model/sandbox.ts';
 import { Fold } from './fold.ts';
 import { type Klog, klogDateNs, parseKlog } from './klog.ts';
 import type { LogLine } from './log-line.ts';
-import { parseFields } from './logfmt.ts';
+import { parseFields, plainQuotes } from './logfmt.ts';
 import { findHeld } from './name-held.ts';
 
 type Held = WithoutSpan<NameHeld>;
@@ -34,11 +35,12 @@ export class KubeletLogReader {
 
   add(line: LogLine): void {
     this.#lines++;
-    const klog = parseKlog(line.text);
-    const at = line.at ?? this.#momentOf(klog, line.text);
+    const text = line.text.slice(0, limits.journalLineBytes);
+    const klog = parseKlog(text);
+    const at = line.at ?? this.#momentOf(klog, text);
     if (at) this.#since ??= at;
     if (!klog) {
-      this.#addDistribution(line.text);
+      this.#addDistribution(text);
       return;
     }
     if (klog.message === 'Kubelet version') {
@@ -46,9 +48,9 @@ export class KubeletLogReader {
       if (at) this.#startedAt = at;
     }
     if (!at || (klog.severity !== 'E' && klog.severity !== 'W')) return;
-    this.#addHeld(line.text, at);
+    this.#addHeld(text, at);
     this.#addStop(klog, at);
-    this.#addTimeout(klog, line.text, at);
+    this.#addTimeout(klog, text, at);
   }
 
   /** `truncated`: more lines were there than were given. */
@@ -102,7 +104,7 @@ export class KubeletLogReader {
     const error = cut(fields.get('err') ?? '');
     if (message === 'StopPodSandbox from runtime service failed') {
       const id = idOf(fields.get('podSandboxID'));
-      if (id !== undefined && this.#stopErrors.size < 5_000) this.#stopErrors.set(id, error);
+      if (id !== undefined && this.#stopErrors.size < limits.logRecords) this.#stopErrors.set(id, error);
       return;
     }
     const structured = stopMessages.get(message);
@@ -123,7 +125,7 @@ export class KubeletLogReader {
   /** `failed to "KillPodSandbox" for "<pod uid>" with KillPodSandboxError: "rpc error: … sandbox \"<id>\": …"`. */
   #addKillError(error: string, at: Moment): void {
     if (!error.includes('KillPodSandboxError')) return;
-    const plain = error.slice(0, 20_000).replace(/\\+"/g, '"');
+    const plain = plainQuotes(error.slice(0, 20_000));
     const uid = /failed to "KillPodSandbox" for "([^"]{1,200})" with KillPodSandboxError/.exec(plain)?.[1];
     const sandboxId = /sandbox "([0-9A-Za-z._-]{1,128})"/.exec(plain.slice(plain.indexOf('KillPodSandboxError')))?.[1];
     if (uid === undefined || sandboxId === undefined) return;

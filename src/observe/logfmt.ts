@@ -61,24 +61,36 @@ function readNested(text: string, start: number): readonly [value: string, end: 
   return [text.slice(start, at), Math.min(at, text.length)];
 }
 
-const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', a: '\x07', b: '\b', f: '\f', v: '\v' };
+/**
+ * The quotes of a text that went through any number of escapings (`\\"`, `\\\\\\"`, …) as plain ones; other backslashes stay.
+ * Each run of backslashes is looked at once: linear.
+ */
+export function plainQuotes(text: string): string {
+  return text.replace(/\\+("?)/g, (run, quote: string) => (quote === '' ? run : quote));
+}
+
+const escapes: ReadonlyMap<string, string> = new Map(
+  Object.entries({ n: '\n', t: '\t', r: '\r', a: '\x07', b: '\b', f: '\f', v: '\v' }),
+);
+const digits: ReadonlyMap<string, number> = new Map(Object.entries({ x: 2, u: 4, U: 8 }));
 
 /** Go's strconv.Unquote for what strconv.Quote writes; an escape that is none stays as its character. */
 function unquote(body: string): string {
-  if (!body.includes('\\')) return body;
-  return body.replace(
-    /\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))/gis,
-    (
-      _all,
-      hex: string | undefined,
-      short: string | undefined,
-      long: string | undefined,
-      single: string | undefined,
-    ) => {
-      const digits = hex ?? short ?? long;
-      if (digits === undefined) return escapes[single ?? ''] ?? single ?? '';
-      const code = Number.parseInt(digits, 16);
-      return code <= 0x10_ffff ? String.fromCodePoint(code) : '\ufffd';
-    },
-  );
+  let plain = '';
+  let from = 0;
+  for (let at = body.indexOf('\\'); at !== -1; at = body.indexOf('\\', from)) {
+    plain += body.slice(from, at);
+    const kind = body[at + 1] ?? '';
+    const length = digits.get(kind) ?? 0;
+    const hex = body.slice(at + 2, at + 2 + length);
+    if (length > 0 && hex.length === length && /^[0-9a-f]+$/i.test(hex)) {
+      const code = Number.parseInt(hex, 16);
+      plain += code <= 0x10_ffff ? String.fromCodePoint(code) : '\ufffd';
+      from = at + 2 + length;
+    } else {
+      plain += escapes.get(kind) ?? kind;
+      from = at + 2;
+    }
+  }
+  return plain + body.slice(from);
 }

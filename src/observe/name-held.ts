@@ -1,3 +1,5 @@
+import { plainQuotes } from './logfmt.ts';
+
 /** A refused reservation as the runtime words it. `name` is the whole name with its underscores. */
 export interface HeldWords {
   readonly kind: 'sandbox' | 'container';
@@ -21,7 +23,7 @@ const MARK = 'failed to reserve ';
 export function findHeld(text: string): HeldWords | undefined {
   for (let at = text.indexOf(MARK), looks = 0; at !== -1 && looks < 16; at = text.indexOf(MARK, at + 1), looks++) {
     // Every level of escaping doubles the backslashes before a quote; none may stand inside a name.
-    const plain = text.slice(at, at + 2_600).replace(/\\+"/g, '"');
+    const plain = plainQuotes(text.slice(at, at + 2_600));
     const [, kind, name, holderId] = HELD.exec(plain) ?? [];
     if (name !== undefined && holderId !== undefined) {
       return { kind: kind === 'container' ? 'container' : 'sandbox', name, holderId };

@@ -68,13 +68,19 @@ export function observeNode(clock: Clock, root = ''): Promise<Observed<NodeFacts
     return {
       hostname: hostname?.trim() ?? '',
       kernel: kernel?.trim() ?? '',
-      arch: process.arch,
+      arch: architectures.get(process.arch) ?? process.arch,
       bootId: plain,
       wallNs: clock.wallNs(),
       uptimeNs: clock.uptimeNs(),
     };
   });
 }
+
+/** As Kubernetes (and Go) writes them. */
+const architectures: ReadonlyMap<string, string> = new Map([
+  ['x64', 'amd64'],
+  ['ia32', '386'],
+]);
 
 /** The names of processes that are or contain kubelet, the surest first: some are also names of command line tools. */
 export const kubeletComms = ['kubelet', 'kubelite', 'k3s-server', 'k3s-agent', 'rke2', 'k0s', 'k3s'] as const;

@@ -1,11 +1,12 @@
 import { parseObject } from '../cri/info.ts';
+import { limits } from '../model/limits.ts';
 import type { DuplicateName, Moment, RuntimeLog, Span } from '../model/records.ts';
 import type { SandboxName } from '../model/sandbox.ts';
 import { formatSandboxName } from '../model/sandbox.ts';
 import { Fold } from './fold.ts';
 import { momentOfText } from './kubelet-log.ts';
 import type { LogLine } from './log-line.ts';
-import { type Fields, parseFields } from './logfmt.ts';
+import { type Fields, parseFields, plainQuotes } from './logfmt.ts';
 import { findHeld } from './name-held.ts';
 
 /**
@@ -26,7 +27,7 @@ export class RuntimeLogReader {
 
   add(line: LogLine): void {
     this.#lines++;
-    const fields = fieldsOf(line.text);
+    const fields = fieldsOf(line.text.slice(0, limits.journalLineBytes));
     const message = fields.get('msg');
     const at = line.at ?? momentOfText(fields.get('time') ?? '');
     if (!at) return;
@@ -72,7 +73,7 @@ export class RuntimeLogReader {
       // The refused call is the newest one: the older still holds the name.
       if (known) this.#end(key, known.at, findHeld(error) ? 'last' : 'first');
     } else if (known) known.at.push(at);
-    else if (this.#running.size < 5_000) this.#running.set(key, { pod, at: [at] });
+    else if (this.#running.size < limits.logRecords) this.#running.set(key, { pod, at: [at] });
   }
 
   #end(key: string, at: Moment[], which: 'first' | 'last'): void {
@@ -95,7 +96,7 @@ export class RuntimeLogReader {
   #addCniDel(text: string, at: Moment): void {
     const start = text.search(/failed to destroy network for sandbox/i);
     if (start === -1) return;
-    const rest = text.slice(start, start + 4_000).replace(/\\+"/g, '"');
+    const rest = plainQuotes(text.slice(start, start + 4_000));
     const found = /^[^"]{1,60}"([0-9A-Za-z._-]{1,128})"(?::? *)(.*)$/s.exec(rest);
     const sandboxId = found?.[1];
     if (sandboxId === undefined) return;

@@ -1,0 +1,74 @@
+import * as net from 'node:net';
+import { inspect } from 'node:util';
+
+/** What it takes to talk to one API server. Its secrets show themselves in no message, dump or snapshot. */
+export interface KubeAccess {
+  /** How it was chosen, for the evidence: `--kubeconfig FILE`, `/etc/kubernetes/kubelet.conf` … */
+  readonly from: string;
+  readonly server: URL;
+  /** The name that the server's certificate must have, where it is not that of the URL. */
+  readonly serverName?: string;
+  /** PEM; without it the certificate authorities that Node brings along. */
+  readonly ca?: string;
+  /** PEM, the node's own certificate first. */
+  readonly clientCertificate?: string;
+  readonly clientKey?: Secret;
+  readonly token?: Secret;
+  /** Read again for each request, since tokens in files are turned over; it goes before `token`. */
+  readonly tokenFile?: string;
+}
+
+/** A text that must not be shown: printing, dumping or serialising it gives `[secret]`. */
+export class Secret {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  reveal(): string {
+    return this.#text;
+  }
+
+  toString(): string {
+    return '[secret]';
+  }
+
+  toJSON(): string {
+    return '[secret]';
+  }
+
+  [inspect.custom](): string {
+    return '[secret]';
+  }
+}
+
+/**
+ * The URL of an API server, or what is wrong with it. https is assumed where no scheme is written (as client-go does);
+ * http is taken for this machine only: a token would go over the wire as it is.
+ */
+export function serverUrl(text: string): URL | { readonly problem: string } {
+  const written = text.includes('://') ? text : `https://${text}`;
+  if (!URL.canParse(written)) return { problem: 'is no URL' };
+  const url = new URL(written);
+  if (url.username !== '' || url.password !== '') return { problem: 'holds a user name or a password' };
+  if (url.search !== '' || url.hash !== '') return { problem: 'holds a query' };
+  if (url.protocol === 'https:') return url;
+  if (url.protocol !== 'http:') return { problem: 'is neither https nor http' };
+  return isLoopback(url.hostname) ? url : { problem: 'is http to another machine, which would show its secrets' };
+}
+
+/** Whether a token can stand in a header (RFC 6750 takes less than this). */
+export function isToken(text: string): boolean {
+  return /^[\x21-\x7e]+$/.test(text);
+}
+
+/** A URL's host as connect(2) wants it, without the brackets of IPv6. */
+export function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, '');
+}
+
+function isLoopback(hostname: string): boolean {
+  const host = hostname.replace(/^\[|\]$/g, '');
+  return host === 'localhost' || host === '::1' || (net.isIPv4(host) && host.startsWith('127.'));
+}

@@ -1,0 +1,185 @@
+// Goal: logs are read with bounds and without waiting, from the journal or a file, and a silence is explained.
+// Method: a fake journalctl, real children, files, and a fifo.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { isSandwardenError, SandwardenError } from '../../src/model/errors.ts';
+import { endOfBoot, observeBoots, parseBootList } from '../../src/observe/boots.ts';
+import { type Run, run } from '../../src/observe/child.ts';
+import { readKubeletLog } from '../../src/observe/journal.ts';
+import { LineSplitter } from '../../src/observe/lines.ts';
+import { readText } from '../../src/observe/read-file.ts';
+import { runs } from '../helpers/fuzz.ts';
+import { recordedLines } from '../helpers/recording.ts';
+import { tempDir } from '../helpers/temp.ts';
+
+const nowNs = 1_795_284_081_000_000_000n;
+const bootId = 'b79c4359b11e48b989924690bec1142b';
+const source = { units: ['kubelet.service'], nowNs, bootId };
+
+describe('the journal', () => {
+  it('is asked for this boot, the units, a time and a number of lines', async () => {
+    const asked: string[][] = [];
+    const log = await readKubeletLog({
+      ...source,
+      run: answering(recordedLines('clock-step/stuck', 'kubelet'), '', asked),
+    });
+    assert.ok(log.known);
+    assert.equal(log.value.version, 'v1.34.9');
+    assert.equal(log.value.lines, 417, 'the lines of the boot before are left out');
+    for (const part of ['-b', '--all', '--unit=kubelet.service', '--since=@1795282281', '20000'])
+      assert.ok(asked[0]?.includes(part), part);
+    assert.equal(asked.length, 1);
+  });
+
+  it('without a line says whether it is forbidden, not there, or quiet', async () => {
+    const read = (stderr: string, last: string[]) => {
+      const runner: Run = (argv, options) => {
+        if (!argv.some((each) => each.startsWith('--since'))) for (const line of last) options?.onLine?.(line);
+        return Promise.resolve({ stdout: '', stderr });
+      };
+      return readKubeletLog({ ...source, run: runner });
+    };
+    const forbidden = await read('Hint: You are currently not seeing messages from other users', []);
+    assert.ok(!forbidden.known && forbidden.code === 'ERR_FORBIDDEN');
+    const none = await read('No journal files were found.', []);
+    assert.ok(!none.known && none.code === 'ERR_NOT_SUPPORTED' && none.hint !== '');
+    const quiet = await read('', recordedLines('clock-step/stuck', 'kubelet').slice(-1));
+    assert.ok(quiet.known && quiet.value.lines === 0);
+  });
+
+  it('that is not there is unknown with a hint', async () => {
+    const runner: Run = (argv, options) => run(['/nonexistent/journalctl', ...argv.slice(1)], options);
+    const log = await readKubeletLog({ ...source, run: runner });
+    assert.ok(!log.known && log.code === 'ERR_COMMAND_MISSING' && log.hint !== '');
+  });
+});
+
+describe('a log file', () => {
+  it('of journal records or plain lines is read; a missing one is told', async () => {
+    await using dir = await tempDir();
+    await writeFile(dir.join('a'), recordedLines('clock-step/stuck', 'kubelet').join('\n'));
+    const records = await readKubeletLog({ ...source, file: dir.join('a') });
+    assert.ok(records.known && records.value.nameHeld.length === 2 && !records.value.truncated);
+    const missing = await readKubeletLog({ ...source, file: dir.join('none') });
+    assert.ok(!missing.known && missing.code === 'ERR_FILE');
+  });
+
+  it('that is a fifo or a device is refused at once', async () => {
+    await using dir = await tempDir();
+    execFileSync('mkfifo', [dir.join('fifo')]);
+    for (const file of [dir.join('fifo'), '/dev/zero', dir.path]) {
+      const log = await readKubeletLog({ ...source, file });
+      assert.ok(!log.known && log.code === 'ERR_FILE', file);
+    }
+  });
+
+  it('over the limit of a configuration file is refused', async () => {
+    await using dir = await tempDir();
+    await writeFile(dir.join('a'), 'x'.repeat(11));
+    assert.equal((await readText(dir.join('a'), 11))?.length, 11);
+    await assert.rejects(readText(dir.join('a'), 10), (error) => isSandwardenError(error, 'ERR_FILE'));
+  });
+});
+
+describe('LineSplitter', () => {
+  it('gives the lines whatever the chunks are, and cuts long ones', () => {
+    const line = fc.string({ unit: fc.constantFrom('a', 'ä', '€'), minLength: 1, maxLength: 12 });
+    fc.assert(
+      fc.property(fc.array(line), fc.array(fc.nat(40)), (lines, cuts) => {
+        const seen: string[] = [];
+        const splitter = new LineSplitter(1_000, (each) => seen.push(each));
+        let rest = Buffer.from(lines.join('\n'));
+        for (const cut of cuts) {
+          splitter.push(rest.subarray(0, cut));
+          rest = rest.subarray(cut);
+        }
+        splitter.push(rest);
+        splitter.end();
+        assert.deepEqual(seen, lines);
+      }),
+      runs(300),
+    );
+    const seen: string[] = [];
+    const splitter = new LineSplitter(3, (each) => seen.push(each));
+    splitter.push(Buffer.from('abcdef\ngh\n'));
+    assert.deepEqual(seen, ['abc', 'gh']);
+  });
+});
+
+describe('a child', () => {
+  it('that hangs, fails, or says too much is ended and told', async () => {
+    const failing = (argv: [string, ...string[]], options = {}) =>
+      run(argv, options).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    const hung = await failing(['sleep', '60'], { timeoutMs: 50 });
+    assert.ok(isSandwardenError(hung, 'ERR_COMMAND_FAILED') && /no end after/.test(hung.message));
+    const loud = await failing(['cat', '/dev/zero'], { maxBytes: 10_000 });
+    assert.ok(isSandwardenError(loud, 'ERR_COMMAND_FAILED') && /more than 10000 bytes/.test(loud.message));
+    const wrong = await failing(['ls', '/nonexistent']);
+    assert.ok(wrong instanceof SandwardenError && /No such file/.test(wrong.message));
+    assert.equal((await run(['echo', '$HOME'])).stdout, '$HOME');
+  });
+});
+
+describe('boots', () => {
+  const list = JSON.stringify([
+    { index: 0, boot_id: bootId, first_entry: 30, last_entry: 40 },
+    { index: -1, boot_id: 'a'.repeat(32), first_entry: 10, last_entry: 20 },
+    { index: -2, boot_id: 'c'.repeat(32), first_entry: 1, last_entry: 2 },
+    { boot_id: 'none' },
+    7,
+  ]);
+
+  it('end cleanly with a shutdown record and uncleanly without', async () => {
+    const stopped = JSON.stringify({
+      MESSAGE: 'Journal stopped',
+      MESSAGE_ID: 'd93fb3c9c24d451a97cea615ce59c00b',
+      __REALTIME_TIMESTAMP: '20',
+    });
+    const runner: Run = (argv, options) => {
+      if (argv.includes('--list-boots')) return Promise.resolve({ stdout: list, stderr: '' });
+      options?.onLine?.(
+        argv.includes('a'.repeat(32)) ? stopped : JSON.stringify({ MESSAGE: 'working', __REALTIME_TIMESTAMP: '2' }),
+      );
+      return Promise.resolve({ stdout: '', stderr: '' });
+    };
+    const boots = await observeBoots(bootId, runner);
+    assert.ok(boots.known);
+    assert.deepEqual(
+      boots.value.map((each) => [each.firstNs, each.end]),
+      [
+        [1_000n, 'unclean'],
+        [10_000n, 'clean'],
+        [30_000n, 'running'],
+      ],
+    );
+  });
+
+  it('know systemd’s words, but not those of a program that only says so', () => {
+    assert.equal(endOfBoot([{ text: 'Reached target System Power Off.', comm: 'systemd' }]), 'clean');
+    assert.equal(endOfBoot([{ text: 'Reached target reboot.target - System Reboot.', pid: 1 }]), 'clean');
+    assert.equal(endOfBoot([{ text: 'Reached target System Power Off.', comm: 'app' }]), 'unclean');
+    assert.equal(endOfBoot([{ text: 'Reached target network.target - Network.', comm: 'systemd' }]), 'unclean');
+    assert.equal(endOfBoot([]), 'unknown');
+  });
+
+  it('of any text are a list', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.json(), fc.string()), (text) => assert.ok(Array.isArray(parseBootList(text, bootId)))),
+      runs(300),
+    );
+  });
+});
+
+function answering(lines: readonly string[], stderr: string, asked: string[][]): Run {
+  return (argv, options) => {
+    asked.push([...argv]);
+    for (const line of lines) options?.onLine?.(line);
+    return Promise.resolve({ stdout: '', stderr });
+  };
+}

@@ -19,6 +19,7 @@ export type CriHost = () => Containerd | undefined;
  * src/cri/connect.ts. With `foreground`, simulated time passes while a call waits.
  */
 export function inProcessCri(host: CriHost, clock: TurnableClock, endpoint: string, foreground: boolean): CriRunner {
+  const connection = new AbortController();
   async function call<T>(
     name: string,
     timeoutMs: number,
@@ -27,7 +28,7 @@ export function inProcessCri(host: CriHost, clock: TurnableClock, endpoint: stri
     try {
       const containerd = host();
       if (!containerd) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
-      const running = limited(clock, timeoutMs, (deadline) => work(containerd, deadline));
+      const running = limited(clock, timeoutMs, connection.signal, (deadline) => work(containerd, deadline));
       return await (foreground ? clock.drive(running) : running);
     } catch (error) {
       throw translateCriError(overTheWire(error), { endpoint, call: name, timeoutMs });
@@ -68,7 +69,7 @@ export function inProcessCri(host: CriHost, clock: TurnableClock, endpoint: stri
     containerStatus: (id) =>
       read('ContainerStatus', (containerd) => withExit(containerd, containerd.containerStatus(id))),
     events: (signal) => events(host, endpoint, signal),
-    close: () => {},
+    close: () => connection.abort(new ConnectionFault('closed')),
     stopSandbox: (id) => write('StopPodSandbox', (containerd, deadline) => containerd.stopSandbox(id, deadline)),
     removeSandbox: (id) => write('RemovePodSandbox', (containerd, deadline) => containerd.removeSandbox(id, deadline)),
     runSandbox: (spec, timeoutMs = limits.runPodSandboxTimeoutMs) =>
@@ -91,16 +92,23 @@ function overTheWire(error: unknown): unknown {
   return error;
 }
 
-/** Runs `work` until its deadline on the node's clock: the caller goes, the call itself may go on. */
+/** Runs `work` until its deadline on the node's clock, or until the client hangs up: the call itself may go on. */
 async function limited<T>(
   clock: TurnableClock,
   timeoutMs: number,
+  connection: AbortSignal,
   work: (deadline: AbortSignal) => T | Promise<T>,
 ): Promise<T> {
+  connection.throwIfAborted();
   const deadline = new AbortController();
   const result = work(deadline.signal);
   if (!(result instanceof Promise)) return result;
   const done = new AbortController();
+  const hangUp = () => {
+    deadline.abort();
+    done.abort(connection.reason);
+  };
+  connection.addEventListener('abort', hangUp, { once: true });
   const late = clock.sleep(timeoutMs, done.signal).then((): never => {
     deadline.abort();
     throw new ConnectError('context deadline exceeded', Code.DeadlineExceeded);
@@ -108,6 +116,7 @@ async function limited<T>(
   try {
     return await Promise.race([result, late]);
   } finally {
+    connection.removeEventListener('abort', hangUp);
     done.abort(answered);
   }
 }

@@ -80,6 +80,7 @@ export class EmbeddedNode {
   readonly #background = new Set<Promise<void>>();
   #containerd: Process<Containerd> | undefined;
   #kubelet: Process<Kubelet> | undefined;
+  #kubeletCri: CriRunner | undefined;
   #server: CriServer | undefined;
 
   constructor(options: EmbeddedNodeOptions) {
@@ -162,8 +163,10 @@ export class EmbeddedNode {
   startKubelet(): void {
     if (this.#kubelet) throw new Error('kubelet runs');
     const pid = this.machine.newPid();
+    const cri = inProcessCri(() => this.#containerd?.it, this.#clock, this.endpoint, false);
+    this.#kubeletCri = cri;
     const kubelet = new Kubelet({
-      cri: inProcessCri(() => this.#containerd?.it, this.#clock, this.endpoint, false),
+      cri,
       clock: this.#clock,
       random: this.#random,
       version: this.#options.kubeletVersion,
@@ -181,9 +184,12 @@ export class EmbeddedNode {
     this.#keep(kubelet.run());
   }
 
+  /** SIGKILL to kubelet: its connection goes, and with it the calls on it. */
   killKubelet(): void {
     this.#kubelet?.it.die();
     this.#kubelet = undefined;
+    this.#kubeletCri?.close();
+    this.#kubeletCri = undefined;
   }
 
   pods(): PodView[] {

@@ -41,7 +41,7 @@ export async function runSandbox(
     if (!config.hostNetwork) await setUpNetwork(daemon, record, call);
     record.createdAtNs ??= machine.clock.wallNs();
     await daemon.pause('taskMs');
-    if (call.aborted) throw fault('failed to create containerd task: context deadline exceeded', 'DeadlineExceeded');
+    if (call.aborted) throw fault('failed to create containerd task: context canceled', 'Canceled');
   } catch (error) {
     if (error instanceof Died) throw error;
     await undo(daemon, record);

@@ -113,9 +113,7 @@ export class Journal {
   append(body: EntryBody): Promise<Entry> {
     const { promise, resolve, reject } = Promise.withResolvers<Entry>();
     this.#waiting.push({ body, at: this.stamp(), resolve, reject });
-    this.#committing ??= this.#commit().finally(() => {
-      this.#committing = undefined;
-    });
+    this.#committing ??= this.#commit();
     return promise;
   }
 
@@ -138,6 +136,8 @@ export class Journal {
         for (const each of batch) each.reject(error);
       }
     }
+    // In the same turn as the last look at what waits: whoever comes later begins a new commit.
+    this.#committing = undefined;
   }
 
   async #write(batch: readonly Waiting[]): Promise<Entry[]> {

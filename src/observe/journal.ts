@@ -15,6 +15,8 @@ import { observed } from './unknown.ts';
 export interface LogSource {
   readonly file?: string;
   readonly units: readonly string[];
+  /** Of a file that spans boots: lines dated earlier are not looked at. */
+  readonly notBeforeNs?: bigint;
   /** The wall clock of the look. */
   readonly nowNs: bigint;
   /** Lines that say they are of another boot are left out. */
@@ -37,7 +39,7 @@ export const kubeletUnits = [
 /** kubelet's log of this boot, of the last `limits.journalSinceMs` by the wall clock and at most `limits.journalLines`. */
 export function readKubeletLog(source: LogSource): Promise<Observed<KubeletLog>> {
   return observed(async () => {
-    const reader = new KubeletLogReader(source.nowNs);
+    const reader = new KubeletLogReader(source.nowNs, source.notBeforeNs);
     return reader.result(await readLines(source, (line) => reader.add(line)));
   });
 }
@@ -45,7 +47,7 @@ export function readKubeletLog(source: LogSource): Promise<Observed<KubeletLog>>
 /** The runtime's log; bounds as in readKubeletLog. */
 export function readRuntimeLog(source: LogSource): Promise<Observed<RuntimeLog>> {
   return observed(async () => {
-    const reader = new RuntimeLogReader();
+    const reader = new RuntimeLogReader(source.notBeforeNs);
     return reader.result(await readLines(source, (line) => reader.add(line)));
   });
 }

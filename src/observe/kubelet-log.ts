@@ -18,6 +18,7 @@ type WithoutSpan<T> = T extends Span ? Omit<T, keyof Span> : never;
  */
 export class KubeletLogReader {
   readonly #nowNs: bigint;
+  readonly #notBeforeNs: bigint | undefined;
   readonly #held = new Fold<Held>();
   readonly #stops = new Fold<Omit<StopFailed, keyof Span>>();
   readonly #timeouts = new Fold<Omit<RunTimedOut, keyof Span>>();
@@ -28,16 +29,21 @@ export class KubeletLogReader {
   #version: string | undefined;
   #startedAt: Moment | undefined;
 
-  /** `nowNs`: the wall clock of the look, to give klog's dates without a year one. */
-  constructor(nowNs: bigint) {
+  /**
+   * `nowNs`: the wall clock of the look, to give klog's dates without a year one. `notBeforeNs`: lines that are dated
+   * earlier are not looked at, of a file that spans boots.
+   */
+  constructor(nowNs: bigint, notBeforeNs?: bigint) {
     this.#nowNs = nowNs;
+    this.#notBeforeNs = notBeforeNs;
   }
 
   add(line: LogLine): void {
-    this.#lines++;
     const text = line.text.slice(0, limits.journalLineBytes);
     const klog = parseKlog(text);
     const at = line.at ?? this.#momentOf(klog, text);
+    if (at && this.#notBeforeNs !== undefined && at.wallNs < this.#notBeforeNs) return;
+    this.#lines++;
     if (at) this.#since ??= at;
     if (!klog) {
       this.#addDistribution(text);

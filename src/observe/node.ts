@@ -61,15 +61,27 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
   const processes = memo(() => observed<readonly ProcessStat[]>(() => listProcesses(root)));
   const node = (sources.node ?? (() => observeNode(clock, root)))();
   const layout = memo(() => layoutOf(socket, (path) => isFile(`${root}${path}`)));
-  const logOf = async (file: string | undefined, units: readonly string[]) => {
-    const bootId = valueOr(await node, undefined)?.bootId;
-    return { units, nowNs: clock.wallNs(), run: runner, ...(file ? { file } : {}), ...(bootId ? { bootId } : {}) };
+  const logOf = async (units: readonly string[], named: string | undefined, found: string | undefined) => {
+    const facts = valueOr(await node, undefined);
+    const ofDistribution = named === undefined && found !== undefined;
+    return {
+      units,
+      nowNs: clock.wallNs(),
+      run: runner,
+      ...(facts ? { bootId: facts.bootId } : {}),
+      ...(named === undefined ? {} : { file: named }),
+      // A distribution's log file goes over boots.
+      ...(ofDistribution ? { file: `${root}${found}` } : {}),
+      ...(ofDistribution && facts ? { notBeforeNs: facts.wallNs - facts.uptimeNs } : {}),
+    };
   };
-  const kubeletLog = sources.kubeletLog?.() ?? logOf(options.kubeletLogFile, kubeletUnits).then(readKubeletLog);
+  const readKubelet = async () => {
+    return readKubeletLog(await logOf(kubeletUnits, options.kubeletLogFile, (await layout()).kubeletLogFile));
+  };
+  const kubeletLog = (sources.kubeletLog ?? readKubelet)();
   const runtimeLog = async () => {
     const { units, logFile } = await layout();
-    const file = options.runtimeLogFile ?? (logFile === undefined ? undefined : `${root}${logFile}`);
-    return readRuntimeLog(await logOf(file, units));
+    return readRuntimeLog(await logOf(units, options.runtimeLogFile, logFile));
   };
   const unit = async () => observeUnit((await layout()).units, valueOr(await node, undefined), runner);
   const boots = async () => observeBoots(valueOr(await node, undefined)?.bootId, runner);

@@ -21,15 +21,22 @@ export class RuntimeLogReader {
   readonly #cniDel = new Fold<{ sandboxId: string; error: string }>();
   /** RunPodSandbox calls that did not end yet, by name; a second call with the name of the first is refused at once. */
   readonly #running = new Map<string, { pod: SandboxName; at: Moment[] }>();
+  readonly #notBeforeNs: bigint | undefined;
   #since: Moment | null = null;
   #lines = 0;
   #startedAt: Moment | undefined;
 
+  /** `notBeforeNs`: lines that are dated earlier are not looked at, of a file that spans boots. */
+  constructor(notBeforeNs?: bigint) {
+    this.#notBeforeNs = notBeforeNs;
+  }
+
   add(line: LogLine): void {
-    this.#lines++;
     const fields = fieldsOf(line.text.slice(0, limits.journalLineBytes));
     const message = fields.get('msg');
     const at = line.at ?? momentOfText(fields.get('time') ?? '');
+    if (at && this.#notBeforeNs !== undefined && at.wallNs < this.#notBeforeNs) return;
+    this.#lines++;
     if (!at) return;
     this.#since ??= at;
     if (message === undefined) return;

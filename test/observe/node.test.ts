@@ -15,6 +15,7 @@ import type { Sandbox } from '../../src/model/sandbox.ts';
 import { snapshotSources } from '../../src/model/snapshot.ts';
 import type { Run } from '../../src/observe/child.ts';
 import { needsDetail } from '../../src/observe/cri.ts';
+import { layoutOf } from '../../src/observe/layout.ts';
 import { type ObserveOptions, observe } from '../../src/observe/node.ts';
 import { decodeSnapshot, encodeSnapshot } from '../../src/observe/snapshot-file.ts';
 import { fakeCri, type Handlers } from '../helpers/fake-cri.ts';
@@ -174,6 +175,51 @@ describe('observe', () => {
     assert.ok(snapshot.kubelet.known);
     assert.deepEqual([snapshot.kubelet.value.version, snapshot.kubelet.value.versionFrom], ['v1.34.9', 'its log']);
     assert.ok(snapshot.runtimeLog.known && snapshot.runtimeLog.value.startedAt);
+  });
+});
+
+describe('the log files of k3s and RKE2', () => {
+  const exists =
+    (...paths: string[]) =>
+    (path: string) =>
+      Promise.resolve(paths.some((each) => path.startsWith(each)));
+  const socket = '/run/k3s/containerd/containerd.sock';
+
+  it('are chosen by what is there', async () => {
+    assert.deepEqual((await layoutOf(socket, exists())).logFile, undefined);
+    assert.match((await layoutOf(socket, exists('/var/lib/rancher/k3s'))).logFile ?? '', /k3s\/agent/);
+    const rke2 = await layoutOf(socket, exists('/var/lib/rancher/rke2'));
+    assert.match(`${rke2.logFile} ${rke2.kubeletLogFile}`, /rke2.*rke2.*kubelet\.log/);
+    assert.deepEqual((await layoutOf('/run/containerd/containerd.sock', exists())).units, ['containerd.service']);
+  });
+
+  it('are read of this boot only', async () => {
+    await using dir = await tempDir();
+    const file = 'var/lib/rancher/k3s/agent/containerd/containerd.log';
+    await mkdir(dir.join('var/lib/rancher/k3s/agent/containerd'), { recursive: true });
+    const fatal = (time: string, words: string) => `time="${time}" level=fatal msg="${words}"\n`;
+    await writeFile(dir.join(file), fatal('2026-11-21T17:00:00Z', 'old') + fatal('2026-11-21T18:01:00Z', 'new'));
+    const node = {
+      hostname: 'n',
+      kernel: '',
+      arch: '',
+      bootId: 'b'.repeat(32),
+      wallNs: nowNs,
+      uptimeNs: 97_000_000_000n,
+    };
+    const cri = connectCri(dir.join('none'));
+    const snapshot = await look({
+      root: dir.path,
+      cri,
+      criEndpointInfo: { endpoint: `unix://${socket}`, from: 'test', others: [] },
+      sources: { node: () => Promise.resolve(known(node)) },
+    });
+    cri.close();
+    assert.ok(snapshot.runtimeLog.known);
+    assert.deepEqual(
+      snapshot.runtimeLog.value.fatal.map((each) => each.text),
+      ['new'],
+    );
   });
 });
 

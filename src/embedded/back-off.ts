@@ -3,7 +3,7 @@ import type { Clock } from '../model/clock.ts';
 const initialMs = 10_000;
 const maxMs = 300_000;
 
-/** kubelet's restart back-off of containers (client-go flowcontrol.Backoff as kubelet uses it): 10 s, doubled to 300 s, in memory. */
+/** kubelet's restart back-off of containers (client-go flowcontrol.Backoff): 10 s, doubled up to 300 s, in memory. */
 export class BackOff {
   readonly #clock: Clock;
   readonly #entries = new Map<string, { delayMs: number; updatedNs: bigint }>();
@@ -12,7 +12,7 @@ export class BackOff {
     this.#clock = clock;
   }
 
-  /** Milliseconds of the back-off that a container which ended at `finishedAtNs` is still in, or undefined: it may start. */
+  /** The back-off, milliseconds, that a container ended at `finishedAtNs` is still in; undefined: it may start. */
   check(key: string, finishedAtNs: bigint): number | undefined {
     const nowNs = this.#clock.wallNs();
     const entry = this.#entries.get(key);

@@ -41,7 +41,7 @@ export class Containerd {
     });
   }
 
-  /** Starts and recovers. Until then every call fails `server is not initialized yet`. `fatal`: the line it exits with. */
+  /** Starts and recovers; until then calls fail `server is not initialized yet`. `fatal`: the line it exits with. */
   async start(): Promise<{ ok: true } | { ok: false; fatal: string }> {
     const { log, machine } = this.#daemon;
     const { version } = this.flavour;
@@ -114,7 +114,8 @@ export class Containerd {
 
   runSandbox(config: SandboxConfig, handler: string, call: AbortSignal): Promise<string> {
     const { name, uid, namespace, attempt } = config;
-    const what = `RunPodSandbox for &PodSandboxMetadata{Name:${name},Uid:${uid},Namespace:${namespace},Attempt:${attempt},}`;
+    const metadata = `{Name:${name},Uid:${uid},Namespace:${namespace},Attempt:${attempt},}`;
+    const what = `RunPodSandbox for &PodSandboxMetadata${metadata}`;
     return this.#logged(
       what,
       () => runSandbox(this.#daemon, config, handler, call),

@@ -67,7 +67,7 @@ export async function startContainer(daemon: Daemon, id: string): Promise<void> 
   daemon.tell('started', id);
 }
 
-/** StopContainer (container_stop.go): SIGTERM, which a process 1 without a handler never gets, then SIGKILL after the grace. */
+/** StopContainer (container_stop.go): SIGTERM, which a process 1 without a handler never gets, then SIGKILL. */
 export async function stopContainer(daemon: Daemon, id: string, graceMs: number): Promise<void> {
   if (!daemon.containers.has(id) && daemon.flavour.stopContainerUnknown === 'success') return;
   const container = daemon.findContainer(id);

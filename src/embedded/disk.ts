@@ -19,7 +19,7 @@ export interface ContainerConfig {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** A sandbox in meta.db: the container record with its metadata extension, or (2.x, before that) the sandbox store's alone. */
+/** A sandbox in meta.db: the container record with its metadata, or (2.x, before that) the sandbox store's alone. */
 export interface SandboxRecord {
   readonly id: string;
   readonly name: string;

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +19,7 @@ export async function embeddedRig(flavour: Flavour['name'], deadlines: ConnectOp
   const dir = await mkdtemp(join(tmpdir(), 'sandwarden-rig-'));
   const socket = join(dir, 'containerd.sock');
   const clock = realClock();
-  const machine = new Machine(clock, seededRandom(Date.now()));
+  const machine = new Machine(clock, seededRandom(randomInt(2 ** 32)));
   let containerd: Containerd | undefined;
   let server: CriServer | undefined;
   let client: CriRunner | undefined;

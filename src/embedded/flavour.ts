@@ -1,6 +1,6 @@
 /**
- * What differs between the containerd versions, as data. The versions are Debian's (bookworm, trixie, sid), the ones the
- * scenarios also run against. Sources: the file and function behind each field.
+ * What differs between the containerd versions, as data. The versions are Debian's (bookworm, trixie, sid), the ones
+ * that the scenarios also run against. Sources: the file and function behind each field.
  */
 export interface Flavour {
   readonly name: '1.6' | '1.7' | '2.1';
@@ -8,7 +8,7 @@ export interface Flavour {
   readonly version: string;
   /** Version of Go that built it (Status, verbose: `golang`). */
   readonly golang: string;
-  /** A name of the sandbox store beside the container record (2.x: sandbox_run.go, SandboxStore.Create before the network). */
+  /** A record of the sandbox store comes before the container's (2.x sandbox_run.go, SandboxStore.Create). */
   readonly sandboxStore: boolean;
   /** When CNI DEL is called, and whether its error counts (sandbox_stop.go stopPodSandbox, sandbox_run.go). */
   readonly del: 'always' | 'if-result' | 'always-ignored-without-result';
@@ -18,7 +18,7 @@ export interface Flavour {
   readonly stopContainerUnknown: 'success' | 'not-found';
   /** gRPC code of a name that is reserved (2.x: the registrar's error has a class). Seen on real ones. */
   readonly nameReserved: 'Unknown' | 'FailedPrecondition';
-  /** What a half-created sandbox is listed with until the next start: Go's zero time, or its record's date. Seen on real ones. */
+  /** A half-created sandbox's date until the next start: Go's zero time, or its record's. Seen on real ones. */
   readonly halfCreatedDate: 'zero' | 'record';
   /** gRPC code of `server is not initialized yet` (instrumented_service.go checkInitialized). */
   readonly notReady: 'Unknown' | 'Unavailable';
@@ -28,7 +28,7 @@ export interface Flavour {
   readonly noEvents: string | undefined;
   /** 2.1.7+ hints at a request in progress (container_create.go). */
   readonly containerNameHint: string;
-  /** CreateContainer looks for the sandbox's task itself (1.x container_create.go) instead of asking the sandbox service. */
+  /** CreateContainer looks for the sandbox's task itself (1.x container_create.go), or asks the sandbox service. */
   readonly createNeedsTask: boolean;
   /** Status has ContainerdHasNoDeprecationWarnings (1.7+, status.go). */
   readonly deprecationCondition: boolean;

@@ -72,7 +72,7 @@ export class Kubelet {
     };
   }
 
-  /** Runs until `die`. Resolves then; rejects only on a bug. */
+  /** Runs until `die`; resolves when the calls that were under way have ended, too. Rejects only on a bug. */
   async run(): Promise<void> {
     try {
       await this.#live();
@@ -86,6 +86,7 @@ export class Kubelet {
     const reason = new Died('kubelet');
     this.#life.abort(reason);
     for (const nap of this.#naps.values()) nap.abort(reason);
+    for (const done of this.#afterRelist.splice(0)) done();
   }
 
   async #live(): Promise<void> {
@@ -98,7 +99,13 @@ export class Kubelet {
     await this.#relist();
     // A pod that the API and the runtime both call terminal has been through SyncTerminatingPod before.
     const workers = pods.filter((each) => !isTerminal(api.phases.get(each.uid))).map((each) => this.#work(each));
-    await Promise.all([this.#pleg(), this.#collect(), ...workers]);
+    const tasks = [this.#pleg(), this.#collect(), ...workers];
+    try {
+      await Promise.all(tasks);
+    } catch (error) {
+      if (!(error instanceof Died)) throw error;
+      await Promise.allSettled(tasks);
+    }
   }
 
   async #runtimeUp(): Promise<void> {
@@ -112,10 +119,9 @@ export class Kubelet {
     try {
       const { conditions } = await this.#runtime.status();
       const network = conditions.find((each) => each.type === 'NetworkReady');
+      const words = `NetworkReady=false reason:${network?.reason} message:${network?.message}`;
       this.#networkProblem =
-        network?.status === false
-          ? `network is not ready: container runtime network not ready: NetworkReady=false reason:${network.reason} message:${network.message}`
-          : undefined;
+        network?.status === false ? `network is not ready: container runtime network not ready: ${words}` : undefined;
       return true;
     } catch (error) {
       if (error instanceof CallFailed) return false;

@@ -60,8 +60,7 @@ export class Machine {
   }
 
   openNetns(): string {
-    const hex = this.random.hex(32);
-    const path = `/var/run/netns/cni-${[hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')}`;
+    const path = `/var/run/netns/cni-${this.random.uid()}`;
     this.netns.add(path);
     return path;
   }

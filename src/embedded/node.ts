@@ -50,7 +50,7 @@ export interface PodView extends Pod {
   readonly sinceUptimeNs?: bigint;
 }
 
-/** Boots the node for the first time. Simulated time stands still but for `run`, `boot`, `clock.sleep` and the calls of `cri`. */
+/** Boots a new node. Simulated time stands still but for `run`, `boot`, `clock.sleep` and the calls of `cri`. */
 export async function startEmbeddedNode(options: EmbeddedNodeOptions): Promise<EmbeddedNode> {
   const node = new EmbeddedNode(options);
   await node.boot();

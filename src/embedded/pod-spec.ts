@@ -21,6 +21,7 @@ export function formatPod(pod: PodSpec): string {
 /** What the API server keeps of the pods; it outlives the node. */
 export type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
 
+/** Whether a pod is over for good. */
 export function isTerminal(phase: Phase | undefined): boolean {
   return phase === 'Succeeded' || phase === 'Failed';
 }

@@ -71,6 +71,7 @@ async function setUpNetwork(daemon: Daemon, record: SandboxRecord, call: AbortSi
 
 async function undo(daemon: Daemon, record: SandboxRecord): Promise<void> {
   const { machine, sandboxNames } = daemon;
+  const id = JSON.stringify(record.id);
   const done = new AbortController();
   const deadline = new AbortController();
   // The timer ends with the clean-up; that it was called off is no error.
@@ -81,10 +82,10 @@ async function undo(daemon: Daemon, record: SandboxRecord): Promise<void> {
   try {
     const words = record.netns === '' ? undefined : await deleteNetwork(daemon, record, deadline.signal);
     if (words !== undefined && isDelErrorCounted(daemon, record)) {
-      daemon.log('error', `Failed to destroy network for sandbox ${JSON.stringify(record.id)}`, { error: words });
+      daemon.log('error', `Failed to destroy network for sandbox ${id}`, { error: words });
       daemon.log(
         'error',
-        `encountered an error cleaning up failed sandbox ${JSON.stringify(record.id)}, marking sandbox state as SANDBOX_UNKNOWN`,
+        `encountered an error cleaning up failed sandbox ${id}, marking sandbox state as SANDBOX_UNKNOWN`,
         { error: words },
       );
       const recorded = daemon.flavour.halfCreatedDate === 'record' ? record.createdAtNs : undefined;

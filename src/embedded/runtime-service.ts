@@ -18,7 +18,7 @@ export class CallFailed extends Error {
   }
 }
 
-/** kubelet's client of the runtime (cri-client remote_runtime.go): it logs what fails. Its calls end when kubelet dies. */
+/** kubelet's client of the runtime (cri-client remote_runtime.go): it logs what fails. A dead kubelet calls no more. */
 export class RuntimeService {
   readonly #cri: CriRunner;
   readonly #life: AbortSignal;

@@ -14,9 +14,7 @@ export function runtimeStatus(daemon: Daemon): CriStatus {
       ? [{ type: 'ContainerdHasNoDeprecationWarnings', status: true, reason: '', message: '' }]
       : []),
   ];
-  const load = cniLoaded
-    ? 'OK'
-    : 'cni config load failed: no network config found in /etc/cni/net.d: cni plugin not initialized: failed to load cni config';
+  const load = cniLoaded ? 'OK' : `cni config load failed: no network config found in /etc/cni/net.d: ${notLoaded}`;
   return {
     conditions,
     info: {
@@ -27,6 +25,8 @@ export function runtimeStatus(daemon: Daemon): CriStatus {
     },
   };
 }
+
+const notLoaded = 'cni plugin not initialized: failed to load cni config';
 
 function configOf({ flavour }: Daemon): unknown {
   const runc = {

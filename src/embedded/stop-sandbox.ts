@@ -58,11 +58,9 @@ async function stopFound(daemon: Daemon, sandbox: LiveSandbox, call: AbortSignal
   for (const container of daemon.containersOf(record.id)) {
     if (stateOf(container) === 'running') killContainer(daemon, container);
     else {
-      const state = `CONTAINER_${stateOf(container).toUpperCase()}`;
-      daemon.log(
-        'info',
-        `Container to stop ${JSON.stringify(container.id)} must be in running or unknown state, current state ${JSON.stringify(state)}`,
-      );
+      const state = JSON.stringify(`CONTAINER_${stateOf(container).toUpperCase()}`);
+      const words = `must be in running or unknown state, current state ${state}`;
+      daemon.log('info', `Container to stop ${JSON.stringify(container.id)} ${words}`);
     }
   }
   if (sandbox.state !== 'notready') {

@@ -59,7 +59,7 @@ describe('the clock two hours behind at the second boot', () => {
     });
   }
 
-  test('v1.34.9: removing exactly the ghosts ends it within 15 s; the job keeps its sandbox and its container', async () => {
+  test('v1.34.9: removing exactly the ghosts ends it at the next retry; the job keeps its sandbox and its container', async () => {
     await using node = await newNode({ pods });
     await cutAndBoot(node, -twoHoursMs);
     await node.run(70_000);
@@ -67,7 +67,8 @@ describe('the clock two hours behind at the second boot', () => {
     const ghosts = sandboxes.filter((each) => each.attempt === 0 && each.name !== 'job');
     assert.deepEqual(ghosts.map(describeSandbox).sort(), ['default/be/0', 'default/web/0']);
     for (const { id } of ghosts) await node.cri.removeSandbox(id);
-    await node.run(15_000);
+    // The retry comes 10 to 15 s after the last, at a look of PLEG, and starting takes about two.
+    await node.run(18_000);
     assert.deepEqual(running(node), both);
     await node.run(5 * 60_000);
     assert.deepEqual(running(node), both);

@@ -95,10 +95,12 @@ function overRestarts(restarts: readonly bigint[]): string | undefined {
   if (last !== undefined) {
     const every = limits.runtimeRestartEveryMs / 60_000;
     const rest = Math.ceil(Number(WINDOW_NS - last) / 60e9);
-    return `the runtime was restarted ${last / 60_000_000_000n} min ago, and at most once in ${every} min is allowed; again in ${rest} min`;
+    const ago = last / 60_000_000_000n;
+    return `the runtime was restarted ${ago} min ago, and at most once in ${every} min is allowed; again in ${rest} min`;
   }
   if (restarts.length < limits.runtimeRestartsPerDay) return undefined;
-  return `the runtime was restarted ${restarts.length} times within 24 h, and ${limits.runtimeRestartsPerDay} are allowed: restarting does not cure this, a person has to look`;
+  const allowed = `${limits.runtimeRestartsPerDay} are allowed: restarting does not cure this, a person has to look`;
+  return `the runtime was restarted ${restarts.length} times within 24 h, and ${allowed}`;
 }
 
 function overAttempts(action: Action, attempts: ReadonlyMap<string, number>): string | undefined {
@@ -108,7 +110,8 @@ function overAttempts(action: Action, attempts: ReadonlyMap<string, number>): st
     action.kind === 'remove-sandbox'
       ? `by hand: crictl rmp ${action.target}`
       : `by hand: kill -9 ${action.target.split('@')[0]}`;
-  return `tried ${made} times and failed, and ${limits.attemptsPerObject} attempts are allowed: this is for a person (see \`sandwarden history\`; ${byHand})`;
+  const person = `this is for a person (see \`sandwarden history\`; ${byHand})`;
+  return `tried ${made} times and failed, and ${limits.attemptsPerObject} attempts are allowed: ${person}`;
 }
 
 /**
@@ -146,7 +149,8 @@ function asRemoval(action: Action): { action: Action; podUid: string }[] {
 function removalsText(now: number, wanted: number, most: number, context: BudgetContext): string {
   const [share, number] = [`half of the node's ${context.sandboxesOnNode}`, String(limits.removalsPerRun)];
   const rule = context.mode === 'boot' ? `the more of ${number} and ${share}` : `the less of ${number} and ${share}`;
-  return `${now} of ${wanted} now: one run removes at most ${most} sandboxes (${rule}); run \`sandwarden heal\` again when these pods are up`;
+  const next = 'run `sandwarden heal` again when these pods are up';
+  return `${now} of ${wanted} now: one run removes at most ${most} sandboxes (${rule}); ${next}`;
 }
 
 function keyOf(action: Action): string {

@@ -3,11 +3,13 @@ export class Malformed extends Error {
   override readonly name = 'Malformed';
 }
 
+/** A JSON object. */
 export function asObject(value: unknown, field: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Malformed(`${field} is no object`);
   return value as Record<string, unknown>;
 }
 
+/** A text, of any length. */
 export function asText(value: unknown, field: string): string {
   if (typeof value !== 'string') throw new Malformed(`${field} is no text`);
   return value;
@@ -27,6 +29,7 @@ export function asBigint(value: unknown, field: string): bigint {
   return BigInt(value);
 }
 
+/** One of the known words. */
 export function asOneOf<const T extends string>(value: unknown, known: readonly T[], field: string): T {
   const found = known.find((each) => each === value);
   if (found === undefined) throw new Malformed(`${field} is none of ${known.join(', ')}`);

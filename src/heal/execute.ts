@@ -190,7 +190,7 @@ async function writeEnd(journal: Journal, outcome: Outcome): Promise<Outcome> {
   }
 }
 
-/** Closing and freeing: when they fail (a full disk) the end of this process does the same; the outcome matters more. */
+/** Closing and freeing: where they fail (a full disk), the end of this process does it. The outcome matters more. */
 async function letGo(work: () => Promise<void>): Promise<void> {
   try {
     await work();

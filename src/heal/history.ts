@@ -4,7 +4,7 @@ import type { Entry, RunEndBody, RunMode, Stamp } from './entries.ts';
 /** One act of a run, as the journal tells it. */
 export interface HistoryAct {
   readonly action: Action;
-  /** When the intent was written. `wallNs` is the date by a clock that may be wrong; `uptimeNs` of `bootId` is exact. */
+  /** When the intent was written. `wallNs` is by a clock that may be wrong; `uptimeNs` of `bootId` is exact. */
   readonly at: Stamp;
   /** The precondition as it was read. */
   readonly read: string;

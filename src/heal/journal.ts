@@ -34,7 +34,10 @@ export interface ReadJournal {
   readonly torn?: { readonly line: number; readonly bytes: number };
 }
 
-/** Reads the whole journal and changes nothing: for `history` and for a plan that is only shown. Throws ERR_JOURNAL_DAMAGED, ERR_FILE, ERR_FORBIDDEN. */
+/**
+ * Reads the whole journal and changes nothing: for `history` and for a plan that is only shown.
+ * Throws ERR_JOURNAL_DAMAGED, ERR_FILE, ERR_FORBIDDEN.
+ */
 export async function readJournal(store: JournalStore): Promise<ReadJournal> {
   const { older, current } = await readBoth(store);
   const torn = current.torn ?? older.torn;

@@ -51,7 +51,7 @@ export interface Run {
 
 /**
  * Does the actions in their order: removals of different pods at most `limits.removalsInFlight` at once, everything
- * else alone. Gives one outcome for each, in the same order. The run's `stop` says what stopped it, where something did.
+ * else alone. Gives one outcome for each, in the same order. `run.stop` says what stopped it, where something did.
  */
 export async function runActions(actions: readonly Action[], run: Run): Promise<ActionOutcome[]> {
   const outcomes: ActionOutcome[] = [];

@@ -5,29 +5,20 @@
  */
 import { appendFileSync, existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { execute } from '../../src/heal/execute.ts';
 import { type JournalFile, openJournal } from '../../src/heal/journal.ts';
 import { takeLock } from '../../src/heal/lock.ts';
 import { journalStore, lockStore, realProcesses } from '../../src/heal/state-dir.ts';
-import type { Clock } from '../../src/model/clock.ts';
 import type { Sandbox } from '../../src/model/sandbox.ts';
+import { realClock } from './real-clock.ts';
 import { SimWorld } from './sim-world.ts';
 
 const [directory, point] = [process.argv[2] ?? '', Number(process.argv[3])];
 const stateDir = join(directory, 'state');
 mkdirSync(stateDir, { recursive: true, mode: 0o700 });
 
-const clock: Clock = {
-  wallNs: () => BigInt(Date.now()) * 1_000_000n,
-  uptimeNs: () => process.hrtime.bigint(),
-  sleep: async (ms, signal) => {
-    await setTimeout(ms, undefined, { ...(signal ? { signal } : {}) });
-  },
-};
-
 class FileWorld extends SimWorld {
-  override readonly clock = clock as SimWorld['clock'];
+  override readonly clock = realClock as SimWorld['clock'];
 
   load(): void {
     this.sandboxes = readdirSync(join(directory, 'node')).map((id): Sandbox => {

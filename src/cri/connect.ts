@@ -1,4 +1,4 @@
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import { type CallOptions, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { SandwardenError } from '../model/errors.ts';
@@ -8,15 +8,13 @@ import { kubelet, toContainer, toContainerStatus, toSandbox, toSandboxDetail } f
 import { isAtDeadline, isConnectionLost, translateCriError } from './errors.ts';
 import {
   CgroupDriver,
-  type ContainerConfigSchema,
   ContainerEventType,
-  NamespaceMode,
-  type PodSandboxConfigSchema,
   RuntimeService,
   StopContainerRequestSchema,
 } from './gen/runtime/v1/runtime_pb.js';
 import { authority, ConnectionFault, UnixSession } from './session.ts';
-import type { ContainerSpec, CriEvent, CriRunner, SandboxSpec } from './types.ts';
+import { containerConfig, sandboxConfig } from './spec.ts';
+import type { CriEvent, CriReader, CriRunner } from './types.ts';
 
 /** Deadlines in milliseconds; what is absent is taken from model/limits.ts. */
 export interface ConnectOptions {
@@ -39,9 +37,28 @@ export function connectCri(endpoint: string, options: ConnectOptions = {}): CriR
     readMaxBytes: limits.criMessageBytes,
   });
   const client = createClient(RuntimeService, transport);
-  const readTimeoutMs = options.readTimeoutMs ?? limits.criReadTimeoutMs;
-  const writeTimeoutMs = options.writeTimeoutMs ?? limits.criWriteTimeoutMs;
+  const calls = callsOf(endpoint, {
+    readTimeoutMs: options.readTimeoutMs ?? limits.criReadTimeoutMs,
+    writeTimeoutMs: options.writeTimeoutMs ?? limits.criWriteTimeoutMs,
+  });
+  return {
+    ...readsOf(client, calls),
+    ...writesOf(client, calls),
+    events: (signal) => events(client, endpoint, signal),
+    close: () => session.close(),
+  };
+}
 
+interface Calls {
+  readonly writeTimeoutMs: number;
+  call<T>(name: string, timeoutMs: number, run: (options: CallOptions) => Promise<T>): Promise<T>;
+  read<T>(name: string, run: (options: CallOptions) => Promise<T>): Promise<T>;
+  write<T>(name: string, run: (options: CallOptions) => Promise<T>): Promise<T>;
+}
+
+/** The ways to call: each with its deadline, its errors translated. */
+function callsOf(endpoint: string, timeouts: { readTimeoutMs: number; writeTimeoutMs: number }): Calls {
+  const { readTimeoutMs, writeTimeoutMs } = timeouts;
   async function call<T>(name: string, timeoutMs: number, run: (options: CallOptions) => Promise<T>): Promise<T> {
     const begin = performance.now();
     try {
@@ -51,7 +68,7 @@ export function connectCri(endpoint: string, options: ConnectOptions = {}): CriR
     }
   }
   // A runtime that restarted between two calls is noticed at the second: a read is asked again, once; a write never.
-  const read = <T>(name: string, run: (options: CallOptions) => Promise<T>) =>
+  const read: Calls['read'] = (name, run) =>
     call(name, readTimeoutMs, (limit) => {
       const begin = performance.now();
       return run(limit).catch((error: unknown) => {
@@ -60,8 +77,11 @@ export function connectCri(endpoint: string, options: ConnectOptions = {}): CriR
         throw error;
       });
     });
-  const write = <T>(name: string, run: (options: CallOptions) => Promise<T>) => call(name, writeTimeoutMs, run);
+  const write: Calls['write'] = (name, run) => call(name, writeTimeoutMs, run);
+  return { writeTimeoutMs, call, read, write };
+}
 
+function readsOf(client: Client, { read }: Calls): Omit<CriReader, 'events' | 'close'> {
   return {
     version: () =>
       read('Version', async (limit) => {
@@ -97,8 +117,11 @@ export function connectCri(endpoint: string, options: ConnectOptions = {}): CriR
       read('ContainerStatus', async (limit) => {
         return toContainerStatus(await client.containerStatus({ containerId: id, verbose: true }, limit));
       }),
-    events: (signal) => events(client, endpoint, signal),
-    close: () => session.close(),
+  };
+}
+
+function writesOf(client: Client, { call, write, writeTimeoutMs }: Calls): Omit<CriRunner, keyof CriReader> {
+  return {
     stopSandbox: (id) =>
       write('StopPodSandbox', async (limit) => void (await client.stopPodSandbox({ podSandboxId: id }, limit))),
     removeSandbox: (id) =>
@@ -188,45 +211,6 @@ const eventTypes: ReadonlyMap<ContainerEventType, CriEvent['type']> = new Map([
 
 function podSelector(podUid: string | undefined): Record<string, string> {
   return podUid === undefined ? {} : { [kubelet.podUid]: podUid };
-}
-
-function podLabels(of: SandboxSpec): Record<string, string> {
-  return { [kubelet.podName]: of.name, [kubelet.podNamespace]: of.namespace, [kubelet.podUid]: of.uid };
-}
-
-/** As kubelet writes it (kuberuntime_sandbox.go generatePodSandboxConfig), without a log directory: nothing is logged. */
-function sandboxConfig(spec: SandboxSpec): MessageInitShape<typeof PodSandboxConfigSchema> {
-  const { name, namespace, uid, attempt } = spec;
-  return {
-    metadata: { name, namespace, uid, attempt },
-    hostname: spec.hostNetwork ? '' : name.slice(0, 63),
-    labels: podLabels(spec),
-    annotations: { ...spec.annotations },
-    linux: {
-      cgroupParent: spec.cgroupParent ?? '',
-      securityContext: { namespaceOptions: namespaces(spec) },
-    },
-  };
-}
-
-/** As kubelet writes it (kuberuntime_container.go generateContainerConfig). */
-function containerConfig(spec: ContainerSpec): MessageInitShape<typeof ContainerConfigSchema> {
-  return {
-    metadata: { name: spec.name, attempt: spec.attempt },
-    image: { image: spec.image },
-    command: [...spec.command],
-    labels: { ...podLabels(spec.sandbox), [kubelet.containerName]: spec.name },
-    annotations: { [kubelet.restartCount]: String(spec.attempt) },
-    linux: { securityContext: { namespaceOptions: namespaces(spec.sandbox) } },
-  };
-}
-
-function namespaces(spec: SandboxSpec) {
-  return {
-    network: spec.hostNetwork ? NamespaceMode.NODE : NamespaceMode.POD,
-    pid: NamespaceMode.CONTAINER,
-    ipc: NamespaceMode.POD,
-  };
 }
 
 function withoutStatus(call: string): SandwardenError {

@@ -4,7 +4,7 @@ import type * as wire from './gen/runtime/v1/runtime_pb.js';
 import { NamespaceMode, PodSandboxState, ContainerState as WireContainerState } from './gen/runtime/v1/runtime_pb.js';
 import { bool, number, parseInfo, type RecordOf, record, text } from './info.ts';
 
-/** kubelet's own labels and annotations (k8s.io/kubernetes pkg/kubelet/types/{labels,pod_update}.go, kuberuntime/labels.go). */
+/** kubelet's own labels and annotations (pkg/kubelet/types/{labels,pod_update}.go, kuberuntime/labels.go). */
 export const kubelet = {
   podName: 'io.kubernetes.pod.name',
   podNamespace: 'io.kubernetes.pod.namespace',

@@ -17,8 +17,9 @@ export interface CallContext {
 const deadlineSlackMs = 50;
 
 /**
- * Whether a call had used up its deadline. containerd 2.x (a newer grpc-go) resets the stream with CANCEL at the deadline
- * that the client sent along, often before the client's own timer: on the wire that looks like a lost connection.
+ * Whether a call had used up its deadline. containerd 2.x (a newer grpc-go) resets the stream with CANCEL at the
+ * deadline that the client sent along, often before the client's own timer: on the wire that looks like a lost
+ * connection.
  */
 export function isAtDeadline(elapsedMs: number, timeoutMs: number): boolean {
   return timeoutMs > 0 && elapsedMs >= timeoutMs - deadlineSlackMs;
@@ -208,7 +209,7 @@ function notFound(words: string, cause: unknown, context: CallContext): Sandward
 function notCri(
   message: string,
   cause: unknown,
-  hint = 'Name the socket of the container runtime with --runtime-endpoint, e.g. unix:///run/containerd/containerd.sock.',
+  hint = 'Name the socket of the runtime with --runtime-endpoint, e.g. unix:///run/containerd/containerd.sock.',
 ): SandwardenError {
   return new SandwardenError('ERR_SOCKET_NOT_CRI', message, { hint, cause });
 }

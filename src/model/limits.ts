@@ -51,12 +51,24 @@ export const limits = {
   criSlowMs: 2_000,
   criVerySlowMs: 8_000,
 
+  /** Deadline of one read of the Kubernetes API, all pages of a list together: the API may be down because of the ghosts. */
+  kubeRequestTimeoutMs: 3_000,
+  /** Of several addresses of the API server, the next one is tried after this time; Node's own 250 ms is too short for a loaded one. */
+  kubeConnectAttemptMs: 1_000,
+  /** Largest answer taken from the API: 500 pods (a page) with their managedFields are a fifth of it. */
+  kubeResponseBytes: 64 * 1024 * 1024,
+  /** Objects on a page, as kubectl's --chunk-size, and pages of one list: 50,000 objects. */
+  kubePageItems: 500,
+  kubeListPages: 100,
+
   /** How long healing waits for the pods to recover before it says what is still red. */
   verifyTimeoutMs: 120_000,
   verifyPollMs: 1_000,
 
   /** Child processes (journalctl, systemctl …). */
   childTimeoutMs: 15_000,
+  /** kubelet's own binary, asked for its version. */
+  versionTimeoutMs: 5_000,
   childOutputBytes: 64 * 1024 * 1024,
   /** Lines of kubelet's and the runtime's journal looked at in one check. */
   journalLines: 20_000,

@@ -34,8 +34,8 @@ export function parseUptime(text: string): bigint | undefined {
 }
 
 /**
- * How the wall clock is kept. timedatectl tells the kernel's own flag, whoever sets it; without it (no systemd-timedated)
- * the stamp of systemd-timesyncd does, where it is there.
+ * How the wall clock is kept. timedatectl tells the kernel's own flag, whoever sets it; without it (no
+ * systemd-timedated) the stamp of systemd-timesyncd does, where it is there.
  */
 export async function observeClock(root = '', runner: Run = run): Promise<Observed<ClockFacts>> {
   const [synchronized, rtc, hasRtc] = await Promise.all([

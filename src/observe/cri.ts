@@ -71,7 +71,7 @@ export function runtimeFacts(
   };
 }
 
-/** containerd's `info["config"]` (internal/cri/config: rootDir, containerdRootDir, stateDir, cni) and `lastCNILoadStatus`. */
+/** containerd's `info["config"]` (internal/cri/config: containerdRootDir, stateDir, cni) and `lastCNILoadStatus`. */
 function configFacts(info: RecordOf<string>): Partial<RuntimeFacts> {
   const config = parseInfo(info, 'config');
   const cni = record(config, 'cni');

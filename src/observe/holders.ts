@@ -10,8 +10,9 @@ import { observed } from './unknown.ts';
 const RUNTIME_COMMS = ['containerd', 'crio', 'k3s-server', 'k3s-agent', 'k3s', 'rke2', 'k0s', 'kubelite'];
 
 /**
- * The runtime behind the socket and the processes that may hold a reservation in it: CNI plugins it started and what they
- * left behind, runc, shims. Of an environment only CNI_COMMAND, CNI_CONTAINERID and K8S_POD_* of CNI_ARGS are kept.
+ * The runtime behind the socket and the processes that may hold a reservation in it: CNI plugins it started and what
+ * they left behind, runc, shims. Of an environment only CNI_COMMAND, CNI_CONTAINERID and K8S_POD_* of CNI_ARGS are
+ * kept.
  */
 export function observeProcesses(
   processes: Observed<readonly ProcessStat[]>,
@@ -33,7 +34,7 @@ export function observeProcesses(
   });
 }
 
-/** The listening socket's inode in /proc/net/unix, or undefined. Columns: Num RefCount Protocol Flags Type St Inode Path. */
+/** The listening socket's inode in /proc/net/unix: Num RefCount Protocol Flags Type St Inode Path. */
 export function listeningInode(unix: string, path: string): string | undefined {
   for (const line of unix.split('\n')) {
     const found = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d{1,20}) (.*)$/.exec(line);

@@ -36,7 +36,7 @@ export const kubeletUnits = [
   'snap.microk8s.daemon-kubelite.service',
 ] as const;
 
-/** kubelet's log of this boot, of the last `limits.journalSinceMs` by the wall clock and at most `limits.journalLines`. */
+/** kubelet's log of this boot: of the last `limits.journalSinceMs` by the wall clock, at most `limits.journalLines`. */
 export function readKubeletLog(source: LogSource): Promise<Observed<KubeletLog>> {
   return observed(async () => {
     const reader = new KubeletLogReader(source.nowNs, source.notBeforeNs);
@@ -96,7 +96,7 @@ async function readJournal(source: LogSource, add: (line: LogLine) => void): Pro
   return count >= limits.journalLines;
 }
 
-/** No line: because nobody may read them, because there are none of these units in this boot, or because nothing was said lately. */
+/** No line: they may not be read, or this boot has none of these units, or nothing was said lately. */
 async function explainSilence(base: readonly [string, ...string[]], stderr: string, runner: Run): Promise<void> {
   if (/not seeing messages|insufficient permissions/i.test(stderr)) {
     throw new SandwardenError('ERR_FORBIDDEN', 'no permission to read the journal of the system', {

@@ -49,7 +49,7 @@ export function plainBootId(from: unknown): string | undefined {
   return /^[0-9a-f]{32}$/.test(plain) ? plain : undefined;
 }
 
-/** The time between two moments in milliseconds: by the kernel's count where both are of one boot, else by the wall clock. */
+/** The milliseconds between two moments: by the kernel's count where both are of one boot, else by the wall clock. */
 export function apartMs(a: Moment, b: Moment): number {
   const sameBoot = a.bootId === b.bootId && a.monotonicUs !== undefined && b.monotonicUs !== undefined;
   const ns =

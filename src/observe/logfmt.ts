@@ -62,7 +62,7 @@ function readNested(text: string, start: number): readonly [value: string, end: 
 }
 
 /**
- * The quotes of a text that went through any number of escapings (`\\"`, `\\\\\\"`, …) as plain ones; other backslashes stay.
+ * The quotes of a text that went through many escapings (`\\"`, `\\\\\\"`, …) as plain ones; other backslashes stay.
  * Each run of backslashes is looked at once: linear.
  */
 export function plainQuotes(text: string): string {

@@ -17,8 +17,8 @@ const MARK = 'failed to reserve ';
 /**
  * "failed to reserve sandbox|container name …: name … is reserved for …" anywhere in `text`, in every form that was
  * seen: quotes plain, or escaped once, twice, three times by the logs and events it went through; with the middle part
- * of containerd 2.1.7, 2.2.2 and 2.3.0 and newer. Source: containerd internal/cri/server/{sandbox_run,container_create}.go
- * and internal/registrar/registrar.go. Both names must be the same. Linear: each mark is looked at in a bounded window.
+ * of containerd 2.1.7, 2.2.2 and 2.3.0 and newer. Source: internal/cri/server/{sandbox_run,container_create}.go and
+ * internal/registrar/registrar.go. Both names must be the same. Linear: each mark is looked at in a bounded window.
  */
 export function findHeld(text: string): HeldWords | undefined {
   for (let at = text.indexOf(MARK), looks = 0; at !== -1 && looks < 16; at = text.indexOf(MARK, at + 1), looks++) {

@@ -1,6 +1,7 @@
 import { readdir, readlink, stat } from 'node:fs/promises';
 import type { Clock } from '../model/clock.ts';
 import { SandwardenError } from '../model/errors.ts';
+import { limits } from '../model/limits.ts';
 import type { KubeletFacts, NodeFacts } from '../model/node.ts';
 import type { Observed } from '../model/observed.ts';
 import { type Run, run } from './child.ts';
@@ -23,7 +24,7 @@ const TICK_NS = 10_000_000n;
 // The threads of libuv's pool are four; more only queue.
 const READS_IN_FLIGHT = 8;
 
-/** One /proc/PID/stat, or undefined where it is none. The name may hold spaces and brackets: it ends at the last one. */
+/** One /proc/PID/stat, or undefined where it is none. The name may hold spaces and brackets: the last one ends it. */
 export function parseStat(text: string): ProcessStat | undefined {
   const [open, close] = [text.indexOf('('), text.lastIndexOf(')')];
   if (open < 1 || close < open) return undefined;
@@ -132,7 +133,10 @@ export async function kubeletVersionOfBinary(
     throw error;
   }
   const answer = await observed(() =>
-    runner([of(kubelet.pid ?? 0, 'exe'), '--version'], { timeoutMs: 5_000, maxBytes: 64 * 1024 }),
+    runner([of(kubelet.pid ?? 0, 'exe'), '--version'], {
+      timeoutMs: limits.versionTimeoutMs,
+      maxBytes: limits.journalLineBytes,
+    }),
   );
   const version = answer.known ? versionIn(answer.value.stdout) : undefined;
   return version === undefined ? undefined : { version, versionFrom: `${kubelet.comm} --version` };

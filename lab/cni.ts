@@ -73,7 +73,10 @@ const resultText =
   '{"cniVersion":"0.4.0","interfaces":[{"name":"eth0","sandbox":"\'"$CNI_NETNS"\'"}],' +
   '"ips":[{"version":"4","interface":0,"address":"10.88.0.2/16"}],"dns":{}}';
 
-/** One `write` of less than a page with O_APPEND keeps the lines of parallel calls apart. `exec` makes `hang` one process. */
+/**
+ * One `write` of less than a page with O_APPEND keeps the lines of parallel calls apart.
+ * `exec` makes `hang` one process.
+ */
 function pluginScript(control: string): string {
   return `#!/bin/sh
 if [ "$CNI_COMMAND" = VERSION ]; then

@@ -6,7 +6,7 @@ export type Flavour = Rig['flavour'];
 export interface FlavourFacts {
   /** The Debian suite that carries this version. */
   readonly suite: 'bookworm' | 'trixie' | 'sid';
-  /** What `containerd --version` must begin with: `sid` moves, and a scenario's transcript belongs to one minor version. */
+  /** What the version must begin with: `sid` moves, and a transcript belongs to one minor version. */
   readonly minor: `${number}.${number}.`;
   /** The version of containerd's configuration file. */
   readonly configVersion: 2 | 3;

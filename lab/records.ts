@@ -4,7 +4,7 @@ import { createConnection } from 'node:net';
 /**
  * Copies the record of a sandbox in containerd's own store under another id: two records with one CRI name, as two
  * RunPodSandbox calls would leave them. The message is copied as bytes, so that nothing of it is lost whatever the
- * version, and the id is replaced wherever it stands (CRI's metadata, the snapshot's key, the spec): both have 64 digits.
+ * version. The id is replaced wherever it stands (CRI's metadata, the snapshot's key, the spec): both have 64 digits.
  * Source: containerd api/services/containers/v1/containers.proto (GetContainerResponse and CreateContainerRequest both
  * hold the Container as field 1, GetContainerRequest the id).
  */
@@ -15,7 +15,7 @@ export async function copyContainerRecord(socket: string, id: string, newId: str
   await unary(socket, 'Create', Buffer.from(record.toString('latin1').replaceAll(id, newId), 'latin1'));
 }
 
-/** One call of containerd.services.containers.v1.Containers, as gRPC over HTTP/2. Throws an Error for a failed status. */
+/** One call of containerd.services.containers.v1.Containers over HTTP/2. Throws an Error for a failed status. */
 async function unary(socket: string, method: string, message: Buffer): Promise<Buffer> {
   const session = connect('http://localhost', { createConnection: () => createConnection(socket) });
   try {

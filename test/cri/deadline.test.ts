@@ -1,6 +1,7 @@
 /**
- * Goal: a deadline is called a deadline, whichever side ends the call. Method: an HTTP/2 server that, like the grpc-go of
- * containerd 2.x, resets the stream with CANCEL just before the client's own timer; and one that does so at once.
+ * Goal: a deadline is called a deadline, whichever side ends the call. Method: an HTTP/2 server that, like the
+ * grpc-go of containerd 2.x, resets the stream with CANCEL just before the client's own timer; and one that does so
+ * at once.
  */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';

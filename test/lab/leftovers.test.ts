@@ -1,4 +1,7 @@
-/** Goal: a rig leaves nothing behind, however it ends. Method: every trace a rig can leave is looked for by its marker. */
+/**
+ * Goal: a rig leaves nothing behind, however it ends.
+ * Method: every trace a rig can leave is looked for by its marker.
+ */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

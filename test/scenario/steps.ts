@@ -4,7 +4,7 @@ import type { Note } from './transcript.ts';
 
 /** The deadline of a RunPodSandbox that is meant to hang, milliseconds: long enough to look meanwhile. */
 export const hangingRunMs = 1_500;
-/** The client's deadline of StopPodSandbox and RemovePodSandbox, milliseconds; one that is meant to hang takes it all. */
+/** The client's deadline of Stop- and RemovePodSandbox, milliseconds; one that is meant to hang takes it all. */
 export const writeTimeoutMs = 4_000;
 
 /** The pod of the scenarios. */

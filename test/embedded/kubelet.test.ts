@@ -62,7 +62,7 @@ describe('the clock two hours behind at the second boot', () => {
   test('v1.34.9: removing exactly the ghosts ends it at the next retry; the job keeps its sandbox and its container', async () => {
     await using node = await newNode({ pods });
     await cutAndBoot(node, -twoHoursMs);
-    await node.run(70_000);
+    await node.run(45_000);
     const sandboxes = await node.cri.listSandboxes();
     const ghosts = sandboxes.filter((each) => each.attempt === 0 && each.name !== 'job');
     assert.deepEqual(ghosts.map(describeSandbox).sort(), ['default/be/0', 'default/web/0']);
@@ -80,6 +80,22 @@ describe('the clock two hours behind at the second boot', () => {
       ['default/job/0 notready'],
     );
   });
+
+  for (const afterMs of [20_000, 60_000, 70_000, 75_000]) {
+    test(`removing them ${afterMs / 1_000} s after the boot, whatever kubelet is doing, ends it`, async () => {
+      await using node = await newNode({ pods });
+      await cutAndBoot(node, -twoHoursMs);
+      await node.run(afterMs);
+      const sandboxes = await node.cri.listSandboxes();
+      const ghosts = sandboxes.filter((each) => each.attempt === 0 && each.name !== 'job');
+      for (const { id } of ghosts) await node.cri.removeSandbox(id);
+      // A container that kubelet has just killed is not started again before its back-off is over.
+      await node.run(60_000);
+      assert.deepEqual(running(node), both);
+      await node.run(5 * 60_000);
+      assert.deepEqual(running(node), both);
+    });
+  }
 
   test('removing the sandbox that the error names achieves nothing', async () => {
     await using node = await newNode({ pods });

@@ -7,10 +7,28 @@ import { type LogLine, plainBootId } from './log-line.ts';
 import { observed } from './unknown.ts';
 
 /**
- * The boots of `journalctl --list-boots -o json` (systemd 251 and newer), oldest first; entries that are none are
- * left out. How each ended is not in it: `running` for the current boot, else `unknown`.
+ * The boots of `journalctl --list-boots -o json`, oldest first; entries that are none are left out. systemd before 251
+ * writes a table instead, with dates of whole seconds (in UTC, by our environment of it).
+ * How each ended is not in it: `running` for the current boot, else `unknown`.
  */
-export function parseBootList(json: string, currentBootId: string | undefined): Boot[] {
+export function parseBootList(listed: string, currentBootId: string | undefined): Boot[] {
+  return listed.trimStart().startsWith('[') ? parseJsonList(listed, currentBootId) : parseTable(listed, currentBootId);
+}
+
+/** ` -1 5cca5a3cbfa04b43919473ceebaf94d7 Sat 2026-11-21 19:58:36 UTC—Sat 2026-11-21 19:59:39 UTC` */
+function parseTable(table: string, currentBootId: string | undefined): Boot[] {
+  const date = String.raw`\w{3} (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC`;
+  const row = new RegExp(`^ {0,8}-?\\d{1,6} ([0-9a-f]{32}) ${date}\\W{1,5}${date}`);
+  return table.split('\n').flatMap((line): Boot[] => {
+    const [, bootId, firstDay, firstTime, lastDay, lastTime] = row.exec(line.slice(0, 200)) ?? [];
+    const [firstMs, lastMs] = [Date.parse(`${firstDay}T${firstTime}Z`), Date.parse(`${lastDay}T${lastTime}Z`)];
+    if (bootId === undefined || Number.isNaN(firstMs) || Number.isNaN(lastMs)) return [];
+    const end = bootId === currentBootId ? 'running' : 'unknown';
+    return [{ bootId, firstNs: BigInt(firstMs) * 1_000_000n, lastNs: BigInt(lastMs) * 1_000_000n, end }];
+  });
+}
+
+function parseJsonList(json: string, currentBootId: string | undefined): Boot[] {
   let list: unknown;
   try {
     list = JSON.parse(json);

@@ -21,7 +21,7 @@ export interface Ran {
 }
 
 /**
- * Runs a program without a shell, with a deadline and a limit of its output, in the C locale.
+ * Runs a program without a shell, with a deadline and a limit of its output, in the C locale and UTC.
  * Throws ERR_COMMAND_MISSING where it is not installed, ERR_FORBIDDEN where it may not be run, and ERR_COMMAND_FAILED
  * where it ends with an error, hangs, or says too much (it is killed then).
  */
@@ -35,7 +35,7 @@ export const run: Run = (argv, options = {}) => {
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: '/',
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', SYSTEMD_PAGER: '', SYSTEMD_COLORS: '0' },
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', TZ: 'UTC', SYSTEMD_PAGER: '', SYSTEMD_COLORS: '0' },
     });
     const kill = (why: string) => {
       killedFor ||= why;

@@ -168,6 +168,20 @@ describe('boots', () => {
     assert.equal(endOfBoot([]), 'unknown');
   });
 
+  it('are read from the table of systemd before 251', () => {
+    const table =
+      ` -1 ${'a'.repeat(32)} Sat 2026-11-21 19:58:36 UTC—Sat 2026-11-21 19:59:39 UTC\n` +
+      `  0 ${bootId} Sat 2026-11-21 17:59:54 UTC—Sat 2026-11-21 18:01:17 UTC\n`;
+    const second = (text: string) => BigInt(Date.parse(text)) * 1_000_000n;
+    const [first, last] = [second('2026-11-21T17:59:54Z'), second('2026-11-21T18:01:17Z')];
+    const boots = parseBootList(table, bootId);
+    assert.deepEqual(
+      boots.map((each) => each.end),
+      ['unknown', 'running'],
+    );
+    assert.deepEqual(boots[1], { bootId, firstNs: first, lastNs: last, end: 'running' });
+  });
+
   it('of any text are a list', () => {
     fc.assert(
       fc.property(fc.oneof(fc.json(), fc.string()), (text) => assert.ok(Array.isArray(parseBootList(text, bootId)))),

@@ -12,6 +12,7 @@ export const ExitCode = {
   usage: 64,
   unobservable: 69,
   bug: 70,
+  outputFailed: 74,
   forbidden: 77,
   interrupted: 130,
 } as const;
@@ -29,6 +30,8 @@ export const errorCodes = {
   ERR_CRI_UNIMPLEMENTED: ExitCode.unobservable,
   ERR_CRI_NOT_FOUND: ExitCode.unobservable,
   ERR_CRI_FAILED: ExitCode.unobservable,
+  ERR_KUBE_UNREACHABLE: ExitCode.unobservable,
+  ERR_KUBE_FAILED: ExitCode.unobservable,
   ERR_FORBIDDEN: ExitCode.forbidden,
   ERR_CONFIG: ExitCode.usage,
   ERR_SNAPSHOT: ExitCode.usage,

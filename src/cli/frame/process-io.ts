@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import type { WriteStream } from 'node:tty';
 import { styleText } from 'node:util';
+import { ExitCode } from '../../model/errors.ts';
 import type { Io, Output } from './io.ts';
 
 /** The streams and the environment of this process. A reader that went away (EPIPE) ends the writing quietly. */
@@ -21,7 +22,7 @@ function outputOver(stream: WriteStream): Output {
     gone = true;
     // The reader closed the pipe (`| head -1`): it has what it wanted.
     if (error.code === 'EPIPE') return;
-    process.exitCode = 74;
+    process.exitCode = ExitCode.outputFailed;
     if (stream !== process.stderr) process.stderr.write(`sandwarden: cannot write the output: ${error.message}\n`);
   });
   return {

@@ -2,7 +2,8 @@ import type { Pod } from '../model/node.ts';
 
 /**
  * The pods in a PodList of the Kubernetes API (parsed JSON), under the uid that kubelet uses: of a mirror pod
- * the hash of its manifest (annotation `kubernetes.io/config.hash`). What is no pod is left out.
+ * the hash of its manifest (annotation `kubernetes.io/config.hash`; `config.mirror` marks it, types/pod_update.go
+ * IsMirrorPod). What is no pod is left out.
  */
 export function podsOfList(list: unknown): Pod[] {
   const items = member(list, 'items');
@@ -13,7 +14,9 @@ function podOf(item: unknown): Pod[] {
   const metadata = member(item, 'metadata');
   const annotations = member(metadata, 'annotations');
   const [name, namespace] = [member(metadata, 'name'), member(metadata, 'namespace')];
-  const uid = member(annotations, 'kubernetes.io/config.hash') ?? member(metadata, 'uid');
+  // The hash alone makes no mirror pod: who copies a static pod's manifest into a Deployment copies it too.
+  const isMirror = member(annotations, 'kubernetes.io/config.mirror') !== undefined;
+  const uid = isMirror ? member(annotations, 'kubernetes.io/config.hash') : member(metadata, 'uid');
   const phase = member(member(item, 'status'), 'phase');
   if (typeof name !== 'string' || typeof namespace !== 'string' || typeof uid !== 'string') return [];
   return [

@@ -52,6 +52,7 @@ export function serverUrl(text: string): URL | { readonly problem: string } {
   if (!URL.canParse(written)) return { problem: 'is no URL' };
   const url = new URL(written);
   if (url.username !== '' || url.password !== '') return { problem: 'holds a user name or a password' };
+  if (!/^\[?[a-z0-9][a-z0-9.:_-]*\]?$|^\[::/.test(url.hostname)) return { problem: 'has no host name' };
   if (url.search !== '' || url.hash !== '') return { problem: 'holds a query' };
   if (url.protocol === 'https:') return url;
   if (url.protocol !== 'http:') return { problem: 'is neither https nor http' };

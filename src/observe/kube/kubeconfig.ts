@@ -106,12 +106,12 @@ async function userOf(user: Fields, files: Files): Promise<Partial<KubeAccess>> 
   }
   const token = user.text('token');
   if (token !== undefined && !isToken(token)) throw user.error('token', "'token' is no token");
-  const tokenFile = user.text('tokenFile');
+  const tokenFile = pathOf(user, 'tokenFile', files);
   return {
     ...(clientCertificate === undefined ? {} : { clientCertificate }),
     ...(clientKey === undefined ? {} : { clientKey: new Secret(clientKey) }),
     ...(token === undefined ? {} : { token: new Secret(token) }),
-    ...(tokenFile === undefined ? {} : { tokenFile: resolve(tokenFile, files) }),
+    ...(tokenFile === undefined ? {} : { tokenFile }),
   };
 }
 
@@ -135,15 +135,17 @@ function decoded(fields: Fields, key: string, data: string): string {
 }
 
 async function fileOf(fields: Fields, key: string, files: Files): Promise<string | undefined> {
-  const named = fields.text(key);
-  if (named === undefined) return undefined;
-  if (named.includes('\0')) throw fields.error(key, `'${key}' is no path`);
-  const text = await readConfig(resolve(named, files));
+  const path = pathOf(fields, key, files);
+  if (path === undefined) return undefined;
+  const text = await readConfig(path);
   if (text === undefined) throw fields.error(key, `'${key}' names a file that is not there`);
   return text;
 }
 
-function resolve(path: string, files: Files): string {
+function pathOf(fields: Fields, key: string, files: Files): string | undefined {
+  const path = fields.text(key);
+  if (path === undefined) return undefined;
+  if (path.includes('\0')) throw fields.error(key, `'${key}' is no path`);
   return isAbsolute(path) ? `${files.root}${path}` : join(files.folder, path);
 }
 

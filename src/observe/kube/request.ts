@@ -1,3 +1,4 @@
+import type { LookupAddress } from 'node:dns';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import * as net from 'node:net';
@@ -23,10 +24,11 @@ export interface SendOptions {
 
 /** An agent that knows who the server must be and who we are. It keeps connections for the next page. */
 export function agentOf(access: KubeAccess): http.Agent {
-  if (access.server.protocol === 'http:') return new http.Agent({ keepAlive: true });
+  const connection = { keepAlive: true, autoSelectFamilyAttemptTimeout: limits.kubeConnectAttemptMs };
+  if (access.server.protocol === 'http:') return new http.Agent(connection);
   const { ca, clientCertificate, clientKey, serverName } = access;
   return new https.Agent({
-    keepAlive: true,
+    ...connection,
     rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca }),
     ...(clientCertificate === undefined ? {} : { cert: clientCertificate }),
@@ -38,18 +40,18 @@ export function agentOf(access: KubeAccess): http.Agent {
 /** One GET. Redirects are answers like others. Throws what Node throws, or a KubeFault; errors.ts translates both. */
 export async function send(access: KubeAccess, agent: http.Agent, target: string, options: SendOptions) {
   const { signal, maxBytes } = options;
-  const [address, authorization] = await Promise.all([addressOf(access.server, options), authorizationOf(access)]);
+  const [addresses, authorization] = await Promise.all([addressesOf(access.server, options), authorizationOf(access)]);
   signal.throwIfAborted();
   const { server } = access;
   const name = hostOf(server);
   const request = (server.protocol === 'http:' ? http : https).request({
     agent,
-    host: address ?? name,
+    host: name,
     port: server.port === '' ? (server.protocol === 'http:' ? 80 : 443) : Number(server.port),
     path: `${server.pathname.replace(/\/+$/, '')}${target}`,
     method: 'GET',
     headers: { host: server.host, accept: 'application/json', 'accept-encoding': 'identity', ...authorization },
-    // The certificate is checked against the name that was written, not the address it stands for.
+    ...(addresses === undefined ? {} : { lookup: lookupOf(addresses) }),
     servername: access.serverName ?? (net.isIP(name) ? '' : name),
     signal,
   });
@@ -79,27 +81,35 @@ async function bodyOf(response: http.IncomingMessage, maxBytes: number): Promise
 }
 
 /**
- * The address behind a server's name, by getent(1); undefined where Node may find it itself. Node's own look-up
+ * The addresses behind a server's name, by getent(1); undefined where Node may find them itself. Node's own look-up
  * (getaddrinfo) cannot be ended: with the name servers down it would hold the whole program for half a minute.
  */
-async function addressOf(server: URL, options: SendOptions): Promise<string | undefined> {
+async function addressesOf(server: URL, options: SendOptions): Promise<LookupAddress[] | undefined> {
   const name = hostOf(server);
   if (net.isIP(name)) return undefined;
   const runner = options.run ?? run;
   try {
     const { stdout } = await abortable(
-      runner(['getent', 'ahosts', '--', name], { timeoutMs: options.timeoutMs, maxBytes: limits.configBytes }),
+      runner(['getent', 'ahosts', name], { timeoutMs: options.timeoutMs, maxBytes: limits.configBytes }),
       options.signal,
     );
-    const address = stdout.split('\n').map((line) => line.split(/\s/)[0] ?? '');
-    const found = address.find((each) => net.isIP(each));
-    if (found !== undefined) return found;
-    throw new KubeFault('unknown-host');
+    const first = stdout.split('\n').map((line) => line.split(/\s/)[0] ?? '');
+    const addresses = [...new Set(first)].filter((each) => net.isIP(each));
+    if (addresses.length === 0) throw new KubeFault('unknown-host');
+    return addresses.map((address) => ({ address, family: net.isIP(address) }));
   } catch (error) {
     if (!(error instanceof SandwardenError)) throw error;
     if (error.code === 'ERR_COMMAND_MISSING') return undefined;
     throw new KubeFault('unknown-host', { cause: error });
   }
+}
+
+function lookupOf(addresses: readonly LookupAddress[]): net.LookupFunction {
+  return (_name, { all }, done) => {
+    const [first] = addresses;
+    // Not before the caller of a look-up has returned: sockets are not ready for that.
+    process.nextTick(() => (all ? done(null, [...addresses]) : done(null, first?.address ?? '', first?.family ?? 4)));
+  };
 }
 
 function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

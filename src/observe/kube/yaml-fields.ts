@@ -11,7 +11,7 @@ export async function openYaml(text: string, file: string): Promise<Fields> {
   if (isNestedTooDeep(text)) throw configError(file, 1, 'nests too deep');
   const yaml = await import('yaml');
   const lines = new yaml.LineCounter();
-  const options = { lineCounter: lines, prettyErrors: false, logLevel: 'silent', uniqueKeys: false } as const;
+  const options = { lineCounter: lines, prettyErrors: false, logLevel: 'error', uniqueKeys: false } as const;
   const document = yaml.parseDocument(text, options);
   const [problem] = document.errors;
   if (problem) throw configError(file, lines.linePos(problem.pos[0]).line, `is no valid YAML (${problem.code})`);

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { allFlavours, type Flavour } from './flavours.ts';
-import { install, installed } from './install.ts';
+import { install } from './install.ts';
 import { hasCode, run } from './run.ts';
 
 export type Availability = { readonly ok: true } | { readonly ok: false; readonly why: string };
@@ -16,14 +16,14 @@ export async function labAvailable(wanted: readonly Flavour[] = allFlavours): Pr
   if (process.arch !== 'x64' && process.arch !== 'arm64') return no(`no binaries for ${process.arch}`);
   if (process.getuid?.() !== 0) return no('only root can run containerd (sudo -E node --test …)');
   if (dirname(import.meta.dirname).startsWith('/var/lib/')) return no('the checkout lies in /var/lib, which is hidden');
-  for (const tool of ['setpriv', 'unshare', 'nsenter', 'mount']) {
+  for (const tool of ['setpriv', 'unshare', 'nsenter', 'flock', 'mount']) {
     if (!(await onPath(tool))) return no(`${tool} is missing (apt-get install util-linux mount)`);
   }
   const space = ['--mount', '--pid', '--fork', '--propagation', 'private', 'mount', '-t', 'tmpfs', 'tmpfs', '/run'];
   const tried = await run('unshare', space, { check: false });
   if (tried.status !== 0) return no(`no mount and PID namespaces here: ${tried.stderr.trim()}`);
   try {
-    for (const flavour of wanted) if ((await installed(flavour)) === undefined) await install([flavour]);
+    await install(wanted);
   } catch (error) {
     // Whatever apt, mmdebstrap or the network had to say is the answer.
     return no(`containerd could not be installed: ${error instanceof Error ? error.message : String(error)}`);

@@ -37,14 +37,26 @@ export async function installed(flavour: Flavour): Promise<Installed | undefined
   return path === bin ? { bin, version, imageArchive } : undefined;
 }
 
-/** Installs what is missing of `wanted` and gives where it is. Throws an Error that says what is missing. */
+/**
+ * Installs what is missing of `wanted`. Throws an Error that says what is missing.
+ * A process of its own does it under a lock (flock(1)), since test files run side by side.
+ */
 export async function install(wanted: readonly Flavour[] = allFlavours): Promise<void> {
   const missing: Flavour[] = [];
   for (const flavour of wanted) if ((await installed(flavour)) === undefined) missing.push(flavour);
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0) throw new Error('only root can install the laboratory');
-  await needTools();
   await mkdir(cache, { recursive: true });
+  const self = [process.execPath, import.meta.filename, ...missing];
+  await run('flock', [join(cache, 'lock'), ...self], { timeoutMs: 900_000 });
+}
+
+/** What `install` runs under the lock: somebody else may have installed it meanwhile. */
+async function installLocked(wanted: readonly Flavour[]): Promise<void> {
+  const missing: Flavour[] = [];
+  for (const flavour of wanted) if ((await installed(flavour)) === undefined) missing.push(flavour);
+  if (missing.length === 0) return;
+  await needTools();
   await makeImage();
   const mirror = await debianMirror();
   for (const flavour of missing) await installFlavour(flavour, mirror);
@@ -158,10 +170,19 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+/** With names of flavours: installs them, for `install`. Without: all of them, and says where they are. */
+async function main(names: readonly string[]): Promise<void> {
+  if (names.length > 0) return installLocked(allFlavours.filter((each) => names.includes(each)));
   await install();
   for (const flavour of allFlavours) {
     const parts = await installed(flavour);
     process.stdout.write(`containerd ${parts?.version ?? 'missing'}: ${parts?.bin ?? ''}\n`);
   }
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  await main(process.argv.slice(2)).catch((error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  });
 }

@@ -23,7 +23,16 @@ export function systemClock(): Clock {
       };
       return start.uptimeNs + process.hrtime.bigint() - start.hrtimeNs;
     },
-    sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}),
+    sleep: async (ms, signal) => {
+      signal?.throwIfAborted();
+      try {
+        await sleep(ms, undefined, signal ? { signal } : {});
+      } catch (error) {
+        // Node wraps the reason in an AbortError; the port promises the reason itself.
+        if (signal?.aborted) throw signal.reason;
+        throw error;
+      }
+    },
   };
 }
 

@@ -107,4 +107,35 @@ export const limits = {
   interruptGraceMs: 15_000,
   /** How often the lock is tried again when somebody else moves it at the same time. */
   lockTries: 16,
+
+  /** Boot: two families of witnesses this close tell of one moment (the heartbeat comes each 5 minutes). */
+  clockAgreeMs: 60 * 60_000,
+  /** Boot: a clock that has been set since it lost its power is moved forward at most this far; boot.conf can say less. */
+  clockForwardDays: 30,
+  /** Boot: a clock that was never set (before this version was made) is moved at most this far after its epoch. */
+  clockNeverSetYears: 20,
+  /** Boot: how long a time synchronisation that is set up is waited for, and how often it is looked for. */
+  timeSyncWaitMs: 5_000,
+  timeSyncPollMs: 250,
+  /** Boot: how many folders of sandboxes and files of the journal are looked at as witnesses. */
+  clockWitnesses: 10_000,
+  /** Boot healing before kubelet, all of it; the unit's own limit (90 s) is longer by interruptGraceMs and some slack. */
+  bootHealMs: 60_000,
+  /** Boot healing after kubelet's start: how long it watches, how often, and how long kubelet must have run in peace. */
+  bootWatchMs: 300_000,
+  bootWatchPollMs: 5_000,
+  bootSettledMs: 90_000,
+  /** How often CRI is asked whether it serves yet. */
+  bootPollMs: 250,
+  /** A temporary containerd ends within this time after SIGTERM, or gets SIGKILL: k3s waits for its lock. */
+  containerdStopMs: 10_000,
+  /** This many unclean boots within this time: the boot hook only reports, since it may be part of the loop. */
+  rebootLoopBoots: 3,
+  rebootLoopMs: 60 * 60_000,
+  /** Pods count as "back after the boot" when their sandbox was made within this time after it. */
+  bootWindowMs: 15 * 60_000,
+
+  /** Units and drop-ins that are looked at, and bytes of a unit or of a script it runs. */
+  unitFiles: 4_000,
+  unitFileBytes: 256 * 1024,
 } as const;

@@ -96,7 +96,8 @@ function overRestarts(restarts: readonly bigint[]): string | undefined {
     const every = limits.runtimeRestartEveryMs / 60_000;
     const rest = Math.ceil(Number(WINDOW_NS - last) / 60e9);
     const ago = last / 60_000_000_000n;
-    return `the runtime was restarted ${ago} min ago, and at most once in ${every} min is allowed; again in ${rest} min`;
+    const rule = `at most once in ${every} min is allowed`;
+    return `the runtime was restarted ${ago} min ago, and ${rule}; again in ${rest} min`;
   }
   if (restarts.length < limits.runtimeRestartsPerDay) return undefined;
   const allowed = `${limits.runtimeRestartsPerDay} are allowed: restarting does not cure this, a person has to look`;

@@ -41,6 +41,24 @@ describe('Ctrl-C', () => {
     }
   });
 
+  test('while the intent is being written: it is written, answered as not begun, and nothing is touched', async () => {
+    const node = simNode((world) => world.addPod('a'));
+    const controller = new AbortController();
+    // Operations: run-start (0, 1), intent (2, 3).
+    node.disk.mishaps = [{ at: 3, kind: 'slow', ms: 500 }];
+    const running = heal(node, { signal: controller.signal });
+    while (node.disk.operations.length < 4) await node.world.clock.sleep(50);
+    controller.abort();
+    const { results } = await running;
+    assert.deepEqual(results, ['default/a/0 skipped']);
+    assert.ok(!node.world.calls.includes('stop a-0'));
+    const outcomes = (await node.disk.durableEntries()).filter((each) => each.kind === 'outcome');
+    assert.deepEqual(
+      outcomes.map((each) => each.result),
+      ['skipped'],
+    );
+  });
+
   test('before it begins: nothing is touched', async () => {
     const node = sixPods();
     const { outcome } = await heal(node, { signal: AbortSignal.abort() });

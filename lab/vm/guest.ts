@@ -11,7 +11,7 @@ export const guestPaths = {
   containerdSocket: '/run/containerd/containerd.sock',
   k3sSocket: '/run/k3s/containerd/containerd.sock',
   k3sData: '/var/lib/rancher/k3s',
-  standin: '/usr/local/lib/standin/standin.js',
+  standin: '/usr/local/lib/standin/standin.mjs',
   pods: '/etc/standin/pods.json',
   version: '/etc/standin/version',
   state: '/var/lib/standin',
@@ -45,6 +45,7 @@ export function imageEntries(config: ConfigVersion): Readonly<Record<string, Ima
     '/usr/local/lib/lab/agent': { text: agentScript, mode: 0o755 },
     '/etc/systemd/system/lab-agent.service': { text: agentUnit },
     '/etc/systemd/system/sysinit.target.wants/lab-agent.service': { link: '/etc/systemd/system/lab-agent.service' },
+    '/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf': { text: autologin },
     '/usr/bin/kubelet': { text: kubeletScript, mode: 0o755 },
     '/etc/systemd/system/kubelet.service': { text: kubeletUnit },
     [`${wanted}/kubelet.service`]: { link: '/etc/systemd/system/kubelet.service' },
@@ -61,18 +62,12 @@ export function imageEntries(config: ConfigVersion): Readonly<Record<string, Ima
 }
 
 /** containerd's configuration for a real node with systemd: nothing of it is softened. */
-export function containerdConfig(
-  version: ConfigVersion,
-  cniConf = '/etc/cni/net.d',
-  snapshotter = 'overlayfs',
-): string {
+export function containerdConfig(version: ConfigVersion, cniConf = '/etc/cni/net.d'): string {
   const quoted = JSON.stringify;
   if (version === 2) {
     return `version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = ${quoted(pauseImage)}
-[plugins."io.containerd.grpc.v1.cri".containerd]
-  snapshotter = ${quoted(snapshotter)}
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
@@ -83,8 +78,6 @@ export function containerdConfig(
 `;
   }
   return `version = 3
-[plugins."io.containerd.cri.v1.images"]
-  snapshotter = ${quoted(snapshotter)}
 [plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = ${quoted(pauseImage)}
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
@@ -116,7 +109,11 @@ const conflist = `${JSON.stringify(
 const agentScript = `#!/bin/sh
 mkdir -p /run/lab
 cd /run/lab || exit 1
-exec 3<>/dev/vport0p1
+until [ -c "$port" ]; do
+  for port in /dev/vport*p1; do [ -c "$port" ] && break; done
+  [ -c "$port" ] || sleep 0.1
+done
+exec 3<>"$port"
 printf 'HELLO\\n' >&3
 while read -r id seconds script input <&3; do
   /usr/bin/head -c "$script" <&3 >script
@@ -142,6 +139,12 @@ Environment=HOME=/root
 KillMode=process
 OOMScoreAdjust=-1000
 TasksMax=infinity
+`;
+
+/** For `run.ts console`; tests mask the unit. */
+const autologin = `[Service]
+ExecStart=
+ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200 %I $TERM
 `;
 
 const standin = `/usr/local/bin/node ${guestPaths.standin}`;

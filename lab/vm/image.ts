@@ -10,7 +10,7 @@ import { pauseImageArchive } from '../pause-image.ts';
 import { hasCode, run, until } from '../run.ts';
 import { type ConfigVersion, guestPaths, type ImageEntry, imageEntries } from './guest.ts';
 import { bootArchive } from './initrd.ts';
-import { cacheDir, debianMirror, debstrap, debstrapArgs, type Emulator, exists, needTools } from './toolbox.ts';
+import { cacheDir, debianMirror, debstrap, debstrapArgs, exists, needTools } from './toolbox.ts';
 
 export type ImageName = 'containerd-1.7' | 'containerd-2.1';
 export const imageNames: readonly ImageName[] = ['containerd-1.7', 'containerd-2.1'];
@@ -57,12 +57,7 @@ const recipes: Readonly<Record<ImageName, Recipe>> = {
  * Gives the image, making it when it is not there (some minutes, root, network). Idempotent; a second process that wants
  * the same image waits for the first.
  */
-export async function ensureImage(
-  name: ImageName,
-  emulator: Emulator,
-  bake: Bake,
-  say: (line: string) => void = () => {},
-): Promise<Image> {
+export async function ensureImage(name: ImageName, bake: Bake, say: (line: string) => void = () => {}): Promise<Image> {
   const home = join(cacheDir, `${name}-${recipeHash(name)}`);
   const image = imageIn(home, name);
   if (await exists(image.disk.path)) return image;
@@ -73,7 +68,7 @@ export async function ensureImage(
     await needTools(say);
     const fresh = await mkdtemp(join(cacheDir, `${name}.new-`));
     try {
-      await make(name, emulator, fresh, bake, say);
+      await make(name, fresh, bake, say);
       await rename(fresh, home);
     } finally {
       await rm(fresh, { recursive: true, force: true });
@@ -98,25 +93,28 @@ function recipeHash(name: ImageName): string {
   const { config } = recipes[name];
   const recipe = [recipeVersion, packages, recipes[name], debstrapArgs, diskSize, imageEntries(config), bakeScript];
   const hash = createHash('sha256').update(JSON.stringify([...recipe, process.version]));
-  return hash.update(bootArchive({ busybox: new Uint8Array(), virtioBlk: new Uint8Array() })).digest('hex').slice(0, 16);
+  return hash
+    .update(bootArchive({ busybox: new Uint8Array(), virtioBlk: new Uint8Array() }))
+    .digest('hex')
+    .slice(0, 16);
 }
 
-async function make(
-  name: ImageName,
-  emulator: Emulator,
-  home: string,
-  bake: Bake,
-  say: (line: string) => void,
-): Promise<void> {
+async function make(name: ImageName, home: string, bake: Bake, say: (line: string) => void): Promise<void> {
   const { suites, config, containerd } = recipes[name];
   const root = join(home, 'root');
   say(`${name}: Debian ${suites.join(' + ')}`);
   const include = [...packages, ...recipes[name].packages].join(',');
   const args = ['--variant=minbase', `--include=${include}`, '--aptopt=APT::Default-Release "trixie"', 'trixie'];
-  await debstrap(root, args, suites.map((suite) => `deb ${debianMirror} ${suite} main`));
+  await debstrap(
+    root,
+    args,
+    suites.map((suite) => `deb ${debianMirror} ${suite} main`),
+  );
   const { stdout } = await run('chroot', [root, '/usr/bin/containerd', '--version']);
   if (!stdout.split(' ')[2]?.replace(/^v/, '').startsWith(containerd)) {
-    throw new Error(`Debian ${suites.at(-1)} has another containerd now, the laboratory expects ${containerd}x: ${stdout}`);
+    throw new Error(
+      `Debian ${suites.at(-1)} has another containerd now, the laboratory expects ${containerd}x: ${stdout}`,
+    );
   }
   for (const [path, entry] of Object.entries(imageEntries(config))) await place(root, path, entry);
   const busybox = await readFile(join(root, 'usr/bin/busybox'));

@@ -1,0 +1,26 @@
+/**
+ * What runs inside of the guest in place of Kubernetes' own programs, in one bundle:
+ *
+ *     standin.mjs kubelet --container-runtime-endpoint=unix:///…    kubelet's choices over the real runtime
+ *     standin.mjs k3s server                                        the same, with containerd as a child
+ *     standin.mjs crictl …                                          the part of crictl that scenarios need
+ */
+import { crictl } from './standin-crictl.ts';
+import { k3s } from './standin-k3s.ts';
+import { runKubelet } from './standin-kubelet.ts';
+
+const [mode, ...args] = process.argv.slice(2);
+if (mode === 'kubelet') {
+  process.title = 'kubelet';
+  const endpoint = args.find((each) => each.startsWith('--container-runtime-endpoint='))?.split('=')[1];
+  if (endpoint === undefined) throw new Error('--container-runtime-endpoint= is missing');
+  await runKubelet(endpoint);
+} else if (mode === 'k3s') {
+  process.title = 'k3s-server';
+  await k3s();
+} else if (mode === 'crictl') {
+  process.exitCode = await crictl(args);
+} else {
+  process.stderr.write(`no stand-in is called '${mode}'\n`);
+  process.exitCode = 64;
+}

@@ -21,6 +21,8 @@ export class RuntimeLogReader {
   readonly #cniDel = new Fold<{ sandboxId: string; error: string }>();
   /** RunPodSandbox calls that did not end yet, by name; a second call with the name of the first is refused at once. */
   readonly #running = new Map<string, { pod: SandboxName; at: Moment[] }>();
+  /** Ids that hang nowhere: made, or removed. Oldest first, bounded. */
+  readonly #settled = new Set<string>();
   readonly #notBeforeNs: bigint | undefined;
   #since: Moment | null = null;
   #lines = 0;
@@ -46,6 +48,7 @@ export class RuntimeLogReader {
       this.#startedAt = at;
       this.#running.clear();
     } else if (message.startsWith(RUN)) this.#addRun(message, error, at);
+    else if (message.startsWith('RemovePodSandbox')) this.#settle(REMOVED.exec(message)?.[1]);
     if (level === 'fatal' || message.includes('failed to recover state') || error.includes('failed to recover state')) {
       this.#addFatal(message, error, level, at);
     }
@@ -64,6 +67,7 @@ export class RuntimeLogReader {
       running: [...this.#running.values()].flatMap(({ pod, at }) =>
         at.slice(0, 1).map((first) => ({ pod, at: first })),
       ),
+      settledIds: [...this.#settled],
       cniDelFailed: this.#cniDel.list(),
     };
   }
@@ -74,13 +78,23 @@ export class RuntimeLogReader {
     const key = formatSandboxName(pod);
     const known = this.#running.get(key);
     const ending = message.slice(-200);
-    if (/ returns sandbox id "?[0-9A-Za-z._-]{1,128}"?$/.test(ending)) {
+    const made = / returns sandbox id "?([0-9A-Za-z._-]{1,128})"?$/.exec(ending);
+    if (made) {
+      this.#settle(made[1]);
       if (known) this.#end(key, known.at, 'first');
     } else if (/ failed, error$/.test(ending)) {
       // The refused call is the newest one: the older still holds the name.
       if (known) this.#end(key, known.at, findHeld(error) ? 'last' : 'first');
     } else if (known) known.at.push(at);
     else if (this.#running.size < limits.logRecords) this.#running.set(key, { pod, at: [at] });
+  }
+
+  #settle(id: string | undefined): void {
+    if (id === undefined) return;
+    this.#settled.delete(id);
+    this.#settled.add(id);
+    const oldest = this.#settled.values().next();
+    if (this.#settled.size > limits.logRecords && !oldest.done) this.#settled.delete(oldest.value);
   }
 
   #end(key: string, at: Moment[], which: 'first' | 'last'): void {
@@ -112,6 +126,7 @@ export class RuntimeLogReader {
 }
 
 const RUN = 'RunPodSandbox for ';
+const REMOVED = /^RemovePodSandbox (?:for )?\\?"([0-9A-Za-z._-]{1,128})\\?" returns successfully$/;
 
 /**
  * The metadata in a RunPodSandbox line: `&PodSandboxMetadata{Name:web,Uid:…,Namespace:default,Attempt:0,}` (gogo, up to

@@ -127,6 +127,7 @@ const runtimeLog = v.object({
   ),
   fatal: v.array(v.object({ text, ...span })),
   running: v.array(v.object({ pod: v.object(sandboxName), at: moment })),
+  settledIds: optional(v.array(text)),
   cniDelFailed: v.array(v.object({ sandboxId: text, error: text, ...span })),
 });
 const processes = v.object({

@@ -99,6 +99,14 @@ describe('containerd’s log', () => {
     }
   });
 
+  it('knows which sandboxes hang nowhere: made, or removed', () => {
+    const log = readRecording('clock-step/healed').runtimeLog;
+    const settled = log.known ? (log.value.settledIds ?? []).map((each) => each.slice(0, 8)) : [];
+    for (const made of ['57ece27c', '9facee2a']) assert.ok(settled.includes(made), made);
+    for (const removed of ['f248cf87', 'b064935d', 'd84e515d']) assert.ok(settled.includes(removed), removed);
+    assert.ok(!settled.includes('8a3d1d91'), 'the sandbox of the Job was neither made nor removed in this boot');
+  });
+
   it('never throws, whatever it holds', () => {
     const known = recordedLines('clock-step/stuck', 'containerd')
       .filter((text) => text.includes('Sandbox'))

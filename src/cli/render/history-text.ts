@@ -18,29 +18,33 @@ export function historyText(entries: readonly Entry[], { style, path, torn }: Op
   if (entries.length === 0)
     return `${wrap(`Nothing was done here (${shown(style, path)}).`, style.width).join('\n')}\n`;
   const runs = Map.groupBy(entries, (each) => each.runId);
-  const blocks = [...runs.values()].map((run) => runLines(run, style));
+  // What a crash left open was answered by a later run, so outcomes are looked up in the whole journal.
+  const outcomes = new Map(entries.flatMap((each) => (each.kind === 'outcome' ? [[each.of, each] as const] : [])));
+  const intents = new Set(entries.flatMap((each) => (each.kind === 'intent' ? [each.seq] : [])));
+  const blocks = [...runs.values()].map((run) => runLines(run, { outcomes, intents }, style));
   const lines = blocks.flatMap((block, index) => (index === 0 ? block : ['', ...block]));
   if (torn) {
-    const text =
-      `The last line (${torn.line}) was cut off by a crash; ` + 'it was never confirmed, so nothing was done on it.';
+    const text = `The last line (${torn.line}) was cut off by a crash; it was never confirmed, so nothing was done on it.`;
     lines.push('', ...wrap(text, style.width));
   }
   return `${lines.join('\n')}\n`;
 }
 
-function runLines(run: readonly Entry[], style: Style): string[] {
+interface Journal {
+  readonly outcomes: ReadonlyMap<number, OutcomeEntry>;
+  readonly intents: ReadonlySet<number>;
+}
+
+function runLines(run: readonly Entry[], { outcomes, intents }: Journal, style: Style): string[] {
   const [first] = run;
   if (!first) return [];
   const start = run.find((each) => each.kind === 'run-start');
   const planned = start ? `: ${start.planned} planned, ${start.refused} refused` : '';
   const during = start?.mode === 'boot' ? ' at boot' : '';
   const lines = hang(`${paint(style, 'bold', whenOf(first.at, style))}${during}${planned}`, style.width, '', '  ');
-  const outcomes = new Map(run.flatMap((each) => (each.kind === 'outcome' ? [[each.of, each] as const] : [])));
   for (const each of run) {
     if (each.kind === 'intent') lines.push(...intentLines(each, outcomes.get(each.seq), style));
-    if (each.kind === 'outcome' && !run.some((other) => other.kind === 'intent' && other.seq === each.of)) {
-      lines.push(...foundLines(each, style));
-    }
+    if (each.kind === 'outcome' && !intents.has(each.of)) lines.push(...foundLines(each, style));
     if (each.kind === 'note') lines.push(...hang(shown(style, each.text), style.width, '  note    '));
   }
   return [...lines, ...endLines(run, style)];
@@ -76,7 +80,7 @@ function intentLines(intent: IntentEntry, outcome: OutcomeEntry | undefined, sty
   return [...hang(`${title}${took}${found}`, style.width, `  ${label} `, inner), ...why, ...says];
 }
 
-/** An outcome of an earlier run's action, which this run found. */
+/** The outcome of an action whose intent is not shown (it is older than --since, or than the journal). */
 function foundLines(outcome: OutcomeEntry, style: Style): string[] {
   const text = `entry ${outcome.of} of an earlier run: ${shown(style, outcome.why || outcome.result)}`;
   return hang(

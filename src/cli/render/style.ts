@@ -17,7 +17,7 @@ const WIDEST = 120;
 /** What `output` can show: by --no-color, NO_COLOR, FORCE_COLOR, TERM, the locale, COLUMNS and the terminal's width. */
 export function styleOf(io: Io, noColour: boolean, output: Output = io.stdout): Style {
   const asked = Number(io.env.COLUMNS);
-  const columns = Number.isInteger(asked) && asked > 0 ? asked : (output.columns ?? WITHOUT_TERMINAL);
+  const columns = Number.isInteger(asked) && asked > 0 ? asked : output.columns || WITHOUT_TERMINAL;
   return {
     colour: !noColour && output.takesColour,
     unicode: io.env.TERM !== 'dumb' && localeIsUtf8(io.env),

@@ -109,7 +109,7 @@ export const limits = {
   lockTries: 16,
 
   /** Boot: two families of witnesses this close tell of one moment (the heartbeat comes each 5 minutes). */
-  clockAgreeMs: 60 * 60_000,
+  clockAgreeMs: 15 * 60_000,
   /** Boot: a clock that has been set since it lost its power is moved forward at most this far; boot.conf can say less. */
   clockForwardDays: 30,
   /** Boot: a clock that was never set (before this version was made) is moved at most this far after its epoch. */

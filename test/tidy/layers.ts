@@ -9,7 +9,8 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   diagnose: ['model'],
   heal: ['model', 'diagnose'],
   embedded: ['model', 'cri'],
-  cli: ['model', 'cri', 'observe', 'diagnose', 'heal', 'embedded'],
+  boot: ['model', 'cri', 'observe', 'diagnose', 'heal'],
+  cli: ['model', 'cri', 'observe', 'diagnose', 'heal', 'embedded', 'boot'],
   'main.ts': ['cli', 'model'],
 };
 

@@ -72,6 +72,9 @@ function inFlight(ending: 'killRuntime' | 'powerCut', words: string): Scenario {
       note('listed', await sandboxes(rig));
       await noteCall(note, 'same attempt', rig.cri.runSandbox(pod(0)));
       note('listed', await sandboxes(rig));
+      await rig.stop();
+      note('start', await rig.start());
+      note('listed', await sandboxes(rig));
       for (const { id, state } of await rig.cri.listSandboxes()) {
         if (state === 'notready') await noteCall(note, 'remove what is not ready', rig.cri.removeSandbox(id));
       }

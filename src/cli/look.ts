@@ -11,6 +11,7 @@ import { version } from '../model/version.ts';
 import { systemClock } from '../observe/clock.ts';
 import type { EndpointInfo } from '../observe/cri.ts';
 import { findEndpoint } from '../observe/endpoint.ts';
+import { podsAsker } from '../observe/kube/pods.ts';
 import { type ObserveOptions, observe } from '../observe/node.ts';
 import { readSnapshotFile } from '../observe/snapshot-file.ts';
 import type { Args } from './frame/command.ts';
@@ -20,7 +21,7 @@ import type { Io } from './frame/io.ts';
 export async function lookOnce(args: Args, env: Io['env']): Promise<{ snapshot: Snapshot; diagnosis: Diagnosis }> {
   const file = args.value('snapshot');
   if (file !== undefined) {
-    const live = ['runtime-endpoint', 'kubelet-log', 'runtime-log', 'timeout'].find((each) => args.value(each));
+    const live = liveOptions.find((each) => args.value(each));
     if (live !== undefined) {
       throw new SandwardenError('ERR_USAGE', `'--snapshot' and '--${live}' contradict each other`, {
         hint: 'A snapshot is a whole node: nothing else is read.',
@@ -33,6 +34,8 @@ export async function lookOnce(args: Args, env: Io['env']): Promise<{ snapshot: 
   const snapshot = await eyes.look();
   return { snapshot, diagnosis: diagnose(snapshot) };
 }
+
+const liveOptions = ['runtime-endpoint', 'kubelet-log', 'runtime-log', 'kubeconfig', 'node-name', 'timeout'];
 
 /** What looks at this node, as often as it is asked, over one connection. */
 export interface Eyes extends AsyncDisposable {
@@ -50,10 +53,16 @@ export async function openEyes(args: Args, env: Io['env']): Promise<Eyes> {
   const cri = info && connectCri(info.endpoint, timeoutMs === undefined ? {} : { readTimeoutMs: timeoutMs });
   const clock = systemClock();
   const [kubeletLogFile, runtimeLogFile] = [args.value('kubelet-log'), args.value('runtime-log')];
+  const [kubeconfig, nodeName] = [args.value('kubeconfig'), args.value('node-name')];
+  const askPods = podsAsker(
+    { env, ...(kubeconfig === undefined ? {} : { flag: kubeconfig }), ...(nodeName === undefined ? {} : { nodeName }) },
+    clock,
+  );
   const options: ObserveOptions = {
     clock,
     env,
     version,
+    askPods,
     ...(flag === undefined ? {} : { endpoint: flag }),
     ...(cri && info ? { cri, criEndpointInfo: info } : {}),
     ...(kubeletLogFile === undefined ? {} : { kubeletLogFile }),

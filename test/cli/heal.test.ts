@@ -1,5 +1,6 @@
 // Goal: `heal` over a real socket, by the process a person starts: what it says, what it does, how it ends.
-// Method: an embedded node in real time whose power was cut and whose disk is dated two hours ahead. The process runs in
+// Method: an embedded node in real time whose power was cut and whose disk is dated two hours ahead. The process runs
+// in
 // a pid namespace of its own in which a process is called kubelet, so that nothing hangs on what else runs here.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

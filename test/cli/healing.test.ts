@@ -1,4 +1,5 @@
-// Goal: nothing is done without an answer, and each end has its code. Method: the conversation of `heal` with a person who is
+// Goal: nothing is done without an answer, and each end has its code. Method: the conversation of `heal` with a
+// person who is
 // scripted, over a recorded node; a world that fails the test when anything is done to it.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

@@ -20,7 +20,10 @@ export interface SpawnOptions {
 const main = resolve(import.meta.dirname, '../../src/main.ts');
 const DEADLINE_MS = 90_000;
 
-/** Runs `sandwarden ARGS` as its own process, without a terminal, in a UTF-8 locale and nothing else of this environment. */
+/**
+ * Runs `sandwarden ARGS` as its own process, without a terminal, in a UTF-8 locale and nothing else of this
+ * environment.
+ */
 export function sandwarden(args: readonly string[], options: SpawnOptions = {}): Promise<Ended> {
   const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', TERM: 'xterm-256color', ...options.env };
   return new Promise((done, reject) => {

@@ -25,6 +25,17 @@ const looking: readonly OptionSpec[] = [
     completes: 'file',
     says: "read the runtime's log from this file, not the journal",
   },
+  {
+    name: 'kubeconfig',
+    value: 'FILE',
+    completes: 'file',
+    says: "the credentials to list this node's pods with (else KUBECONFIG, the node's own)",
+  },
+  {
+    name: 'node-name',
+    value: 'NAME',
+    says: 'what this node is called in its cluster (else its certificate, its host name)',
+  },
   { name: 'timeout', value: 'SECONDS', says: 'deadline of each question to the runtime (10)' },
 ];
 

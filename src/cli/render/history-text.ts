@@ -24,7 +24,8 @@ export function historyText(entries: readonly Entry[], { style, path, torn }: Op
   const blocks = [...runs.values()].map((run) => runLines(run, { outcomes, intents }, style));
   const lines = blocks.flatMap((block, index) => (index === 0 ? block : ['', ...block]));
   if (torn) {
-    const text = `The last line (${torn.line}) was cut off by a crash; it was never confirmed, so nothing was done on it.`;
+    const why = 'was cut off by a crash; it was never confirmed, so nothing was done on it.';
+    const text = `The last line (${torn.line}) ${why}`;
     lines.push('', ...wrap(text, style.width));
   }
   return `${lines.join('\n')}\n`;

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,6 +38,10 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   });
   const cri = connectCri(node.endpoint);
   const stage = new Stage(args, io);
+  const restore = io.onInterrupt(() => {
+    rmSync(dir, { recursive: true, force: true });
+    process.exit(ExitCode.interrupted);
+  });
   try {
     await breakIt(node, stage);
     await stage.command('sandwarden check');
@@ -59,6 +64,7 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
     io.stdout.write(diagnosisText(well.diagnosis, stage.style, 'warning'));
     return well.diagnosis.state === 'healthy' ? exitCode : ExitCode.healingIncomplete;
   } finally {
+    restore();
     cri.close();
     await node.close();
     await rm(dir, { recursive: true, force: true });
@@ -113,7 +119,7 @@ class Stage {
   async tell(text: string): Promise<void> {
     const lines = wrap(exact(this.style, text), this.style.width);
     this.#io.stdout.write(`${lines.join('\n')}\n`);
-    await this.#pause(450);
+    await this.#pause(200);
   }
 
   /** A command as if it were typed. */
@@ -121,7 +127,7 @@ class Stage {
     if (this.#pace === 'enter') await this.#io.confirm('\n[Enter] ');
     const note = when === '' ? '' : paint(this.style, 'dim', `   # ${when}`);
     this.#io.stdout.write(`\n${paint(this.style, ['bold', 'cyan'], `$ ${line}`)}${note}\n`);
-    await this.#pause(900);
+    await this.#pause(500);
   }
 
   async #pause(ms: number): Promise<void> {

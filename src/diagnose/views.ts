@@ -13,6 +13,7 @@ import { wantedOf } from './wanted.ts';
 /** A sandbox with what kubelet's rule needs of it. */
 export interface ListedSandbox extends Sandbox {
   readonly ready: boolean;
+  readonly holdsName: boolean;
 }
 
 /** One pod as the runtime, kubelet's log and (where there is one) the API know it, under the uid kubelet uses. */
@@ -47,7 +48,11 @@ export function buildViews(snapshot: Snapshot): Views {
   const node = valueOr(snapshot.node, undefined);
   const order = orderOfVersion(valueOr(snapshot.kubelet, undefined)?.version);
   const orders: readonly SandboxOrder[] = order === undefined ? ['by-date', 'by-attempt'] : [order];
-  const sandboxes = valueOr(snapshot.sandboxes, []).map((each) => ({ ...each, ready: each.state === 'ready' }));
+  const sandboxes = valueOr(snapshot.sandboxes, []).map((each) => ({
+    ...each,
+    ready: each.state === 'ready',
+    holdsName: holdsName(each, snapshot),
+  }));
   const containers = Map.groupBy(valueOr(snapshot.containers, []), (each) => each.podUid);
   const podsByUid = new Map(valueOr(snapshot.pods, []).map((each) => [each.uid, each]));
   const log = valueOr(snapshot.kubeletLog, undefined);
@@ -87,6 +92,15 @@ export function outOfOrder(view: PodView, node: NodeFacts | undefined): ListedSa
     if (node !== undefined && each.createdAtNs > node.wallNs + futureSlackNs) return true;
     return sorted.slice(index + 1).some((older) => older.attempt > each.attempt && older.createdAtNs > 0n);
   });
+}
+
+/**
+ * containerd from 2.0 on brings a sandbox whose creation a crash cut short back without a date and without reserving
+ * its name (internal/cri/server/restart.go, second pass; seen on 2.1.9). Every other listed sandbox holds its name.
+ */
+function holdsName(sandbox: Sandbox, snapshot: Snapshot): boolean {
+  const runtime = valueOr(snapshot.runtime, undefined);
+  return sandbox.createdAtNs > 0n || runtime?.name !== 'containerd' || !/^v?[2-9]\./.test(runtime.version);
 }
 
 const futureSlackNs = BigInt(limits.futureSlackMs) * 1_000_000n;

@@ -37,46 +37,49 @@ export function makePlan(snapshot: Snapshot, options: PlanOptions): Plan {
   };
 }
 
+/** What was read of a pod immediately before a removal. */
+export interface FreshPod {
+  readonly sandboxes: readonly Sandbox[];
+  readonly containers: readonly Container[];
+  /** Whether the pause process of the sandbox lives; undefined where nobody can say. */
+  readonly pauseAlive: boolean | undefined;
+}
+
 /**
- * Whether a removal is still right for what is read of its pod now: undefined, or why not. `snapshot` is the look that
- * the plan was made from; the pod's part of it is replaced by `fresh`, and the same rules are asked again.
+ * Whether the reason for a removal still holds for what is read of its pod now: undefined, or why not. The rules that
+ * made the plan are asked again, over `snapshot` (the look of the plan) with this pod's part replaced by `fresh`.
  */
 export function removalStillRight(
   action: Action,
-  fresh: { readonly sandboxes: readonly Sandbox[]; readonly containers: readonly Container[] },
+  fresh: FreshPod,
   snapshot: Snapshot,
   options: PlanOptions,
 ): string | undefined {
   if (action.guard.kind !== 'remove-sandbox') return undefined;
-  const { sandboxId, podUid, createdAtNs } = action.guard;
-  const now = fresh.sandboxes.find((each) => each.id === sandboxId);
-  if (now === undefined) return 'it is not listed any more';
-  if (now.state === 'ready') return 'it is READY now';
-  if (now.createdAtNs !== createdAtNs) return 'its creation date has changed';
-  const alive = fresh.containers.find(
-    (each) => each.sandboxId === sandboxId && (each.state === 'running' || each.state === 'created'),
-  );
-  if (alive) return `its container ${alive.name} is ${alive.state} now`;
-  const again = makePlan(withPod(snapshot, podUid, fresh), { ...options, only: [] });
+  const { sandboxId, podUid } = action.guard;
+  if (fresh.pauseAlive === undefined) return 'nobody can say whether its pause process lives';
+  const again = makePlan(onlyPod(snapshot, podUid, fresh), { ...options, only: [] });
   if (again.actions.some((each) => each.kind === 'remove-sandbox' && each.target === sandboxId)) return undefined;
   const refusal = again.refusals.find((each) => each.target === sandboxId);
   return refusal?.reason ?? 'it does not block its pod any more';
 }
 
-function withPod(
-  snapshot: Snapshot,
-  podUid: string,
-  fresh: { readonly sandboxes: readonly Sandbox[]; readonly containers: readonly Container[] },
-): Snapshot {
-  const exits = new Map(valueOr(snapshot.containers, []).map((each) => [each.id, each.exit]));
+/** The look, narrowed to one pod: what is read of it now, with how its containers ended as the look knew it. */
+function onlyPod(snapshot: Snapshot, podUid: string, fresh: FreshPod): Snapshot {
+  const before = valueOr(snapshot.containers, []).filter((each) => each.podUid === podUid);
+  const exits = new Map(before.map((each) => [each.id, each.exit]));
   const containers = fresh.containers.map((each) => {
     const exit = each.exit ?? exits.get(each.id);
     return exit === undefined ? each : { ...each, exit };
   });
+  const log = valueOr(snapshot.kubeletLog, undefined);
   return {
     ...snapshot,
-    sandboxes: known([...valueOr(snapshot.sandboxes, []).filter((each) => each.uid !== podUid), ...fresh.sandboxes]),
-    containers: known([...valueOr(snapshot.containers, []).filter((each) => each.podUid !== podUid), ...containers]),
+    sandboxes: known(fresh.sandboxes),
+    containers: known(containers),
+    ...(log === undefined
+      ? {}
+      : { kubeletLog: known({ ...log, nameHeld: log.nameHeld.filter((each) => each.asked.uid === podUid) }) }),
   };
 }
 

@@ -16,6 +16,8 @@ export interface Candidate {
   readonly attempt: number;
   readonly ready: boolean;
   readonly createdAtNs: bigint;
+  /** Whether the runtime refuses its name to others. Default: it does. */
+  readonly holdsName?: boolean;
 }
 
 /** The order of a kubelet version (`v1.34.9`), or undefined where the text is no version. */
@@ -80,7 +82,7 @@ export type Fate<T extends Candidate> =
 export function foresee<T extends Candidate>(sandboxes: readonly T[], order: SandboxOrder, nowNs: bigint): Fate<T> {
   const choice = chooseSandbox(sandboxes, order);
   if (choice.branch === 'keep') return { kind: 'settles' };
-  const holder = sandboxes.find((each) => each.attempt === choice.attempt);
+  const holder = sandboxes.find((each) => each.attempt === choice.attempt && each.holdsName !== false);
   if (holder) return { kind: 'name-held', attempt: choice.attempt, holder, head: choice.head };
   // kubelet stops every sandbox of the pod before it creates the new one (SyncPod: killPodWithSyncResult).
   const created: Candidate = { id: '\uffff', attempt: choice.attempt, ready: true, createdAtNs: nowNs };

@@ -367,3 +367,17 @@ describe('the catalogue', () => {
     }
   });
 });
+
+describe('a creation that a crash cut short', () => {
+  const old = sandbox('web', 0, 'notready', -4_000);
+  const cut = { ...sandbox('web', 1, 'notready', 0), createdAtNs: -6_795_364_578_871_345_152n };
+  const on = (version: string) => {
+    const base = snapshotOf({ sandboxes: [old, cut], pods: [pod('web')] });
+    return base.runtime.known ? { ...base, runtime: known({ ...base.runtime.value, version }) } : base;
+  };
+
+  test('holds its name on containerd 1.6, and not on 2.1, where nothing is blocked', () => {
+    assert.deepEqual(planned(on('1.6.20~ds1')), ['remove-sandbox default/web/1']);
+    assert.deepEqual(planned(on('2.1.9'), ['safe', 'disruptive']), []);
+  });
+});

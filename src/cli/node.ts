@@ -46,7 +46,11 @@ export async function openNode(args: Args, env: Io['env'], options: PlanOptions)
 /** Why the sandboxes could not be listed, as an error. */
 function blind({ snapshot: { sandboxes, runtime } }: Look): SandwardenError {
   const cause = [sandboxes, runtime].find((each) => !each.known);
-  if (!cause || cause.known || cause.code === 'ERR_NOT_ASKED')
-    throw new Error('a look without a runtime and without a reason');
+  if (!cause || cause.known || cause.code === 'ERR_NOT_ASKED') {
+    // No socket was found, and a moment later there was one.
+    return new SandwardenError('ERR_RUNTIME_NOT_READY', 'the container runtime came up during the look', {
+      hint: "Run 'sandwarden heal' again.",
+    });
+  }
   return new SandwardenError(cause.code, cause.message, { hint: cause.hint });
 }

@@ -51,10 +51,12 @@ export const limits = {
   criSlowMs: 2_000,
   criVerySlowMs: 8_000,
 
-  /** Deadline of one read of the Kubernetes API, all pages of a list together: the API may be down because of the ghosts. */
+  /** Deadline of one read of the Kubernetes API, all pages of a list together: ghosts may be what keeps it down. */
   kubeRequestTimeoutMs: 3_000,
-  /** Of several addresses of the API server, the next one is tried after this time; Node's own 250 ms is too short for a loaded one. */
+  /** Of several addresses of the API server, the next is tried after this time; Node's 250 ms are too few. */
   kubeConnectAttemptMs: 1_000,
+  /** An API that could not be reached is asked again after this time: healing looks each second and must not wait. */
+  kubeAskAgainAfterMs: 30_000,
   /** Largest answer taken from the API: 500 pods (a page) with their managedFields are a fifth of it. */
   kubeResponseBytes: 64 * 1024 * 1024,
   /** Objects on a page, as kubectl's --chunk-size, and pages of one list: 50,000 objects. */

@@ -14,6 +14,7 @@ import { type CriObservation, type EndpointInfo, needsDetail, observeCri, readDe
 import { findEndpoint } from './endpoint.ts';
 import { observeProcesses } from './holders.ts';
 import { kubeletUnits, readKubeletLog, readRuntimeLog } from './journal.ts';
+import { observePods } from './kube/pods.ts';
 import { layoutOf } from './layout.ts';
 import { findKubelet, kubeletVersionOfBinary, listProcesses, observeNode, type ProcessStat } from './proc.ts';
 import { isErrno } from './read-file.ts';
@@ -42,7 +43,10 @@ export interface ObserveOptions {
   readonly criEndpointInfo?: EndpointInfo;
   readonly kubeletLogFile?: string;
   readonly runtimeLogFile?: string;
+  /** The pods, where somebody knows them already: the API is not asked then. */
   readonly pods?: Observed<readonly Pod[]>;
+  /** Asks the API for the pods of the machine of this name; without it `observePods` does. Not for an embedded node. */
+  readonly askPods?: (hostname: string) => Promise<Observed<readonly Pod[]>>;
   /** A prefix of every path, for tests. */
   readonly root?: string;
   /** Of Sandwarden, for `takenBy`. */
@@ -95,8 +99,9 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     (sources.runtimeLog ?? runtimeLog)(),
     (sources.processes ?? (async () => observeProcesses(await processes(), socket, root)))(),
     (sources.kubelet ?? (async () => findKubelet(await processes(), root)))(),
+    podsHere(options, node),
   ]);
-  const [clockFacts, bootList, runtimeUnit, runtimeLogFacts, processFacts, kubelet] = rest;
+  const [clockFacts, bootList, runtimeUnit, runtimeLogFacts, processFacts, kubelet, pods] = rest;
   return {
     format: snapshotFormat,
     takenBy: options.version,
@@ -112,7 +117,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     kubeletLog: log,
     runtimeLog: runtimeLogFacts,
     processes: processFacts,
-    pods: options.pods ?? unknown('ERR_NOT_ASKED', 'the Kubernetes API was not asked'),
+    pods,
   };
 }
 
@@ -163,6 +168,21 @@ async function lookAtRuntime(
 function withOrigin(seen: CriObservation, { from }: EndpointInfo): CriObservation {
   if (seen.runtime.known || !seen.runtime.code.startsWith('ERR_SOCKET_')) return seen;
   return { ...seen, runtime: { ...seen.runtime, message: `${seen.runtime.message} (named by: ${from})` } };
+}
+
+/** The pods of this machine by the API; whose node facts are not this machine's is not this machine. */
+async function podsHere(options: ObserveOptions, node: Promise<Observed<NodeFacts>>): Promise<Snapshot['pods']> {
+  if (options.pods) return options.pods;
+  if (options.sources?.node) return unknown('ERR_NOT_ASKED', 'the Kubernetes API was not asked');
+  const hostname = valueOr(await node, undefined)?.hostname ?? '';
+  if (options.askPods) return options.askPods(hostname);
+  const { env, root, run: runner } = options;
+  return observePods({
+    hostname,
+    ...(env ? { env } : {}),
+    ...(root ? { root } : {}),
+    ...(runner ? { run: runner } : {}),
+  });
 }
 
 /** kubelet's version: from its log, else from its binary. */

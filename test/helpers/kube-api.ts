@@ -117,12 +117,12 @@ export interface KubeApiOptions {
   readonly pods?: readonly unknown[];
   /** A token that is let in, besides client certificates of the CA. */
   readonly token?: string;
-  /** Does as the test says instead of answering; true: it has answered (or will not). `count` is 1 at the first request. */
+  /** Does something else than answering; true: it has answered (or will not). `count` is 1 at the first request. */
   readonly fault?: (response: ServerResponse, request: IncomingMessage, count: number) => boolean;
   readonly tls?: https.ServerOptions;
 }
 
-/** Lists pods by `fieldSelector=spec.nodeName=…`, `limit` and `continue`, to who has a certificate of the CA or the token. */
+/** Lists pods by `fieldSelector=spec.nodeName=…`, `limit` and `continue`, to a certificate of the CA or the token. */
 export async function kubeApi(options: KubeApiOptions): Promise<KubeApi> {
   const { pki, identity = pki.server } = options;
   const [asked, authorizations]: [string[], string[]] = [[], []];

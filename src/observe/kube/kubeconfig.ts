@@ -115,7 +115,7 @@ async function userOf(user: Fields, files: Files): Promise<Partial<KubeAccess>> 
   };
 }
 
-/** A certificate or key from KEY-data (base64) or else from the file that KEY names; the data goes first, as in client-go. */
+/** A certificate or key from KEY-data (base64), which goes first as in client-go, or from the file that KEY names. */
 async function pem(fields: Fields, key: string, label: string, files: Files): Promise<string | undefined> {
   const data = fields.text(`${key}-data`);
   const at = data === undefined ? key : `${key}-data`;
@@ -168,7 +168,6 @@ function checkMaterial(access: KubeAccess, at: Fields): void {
 }
 
 function notSupported(fields: Fields, key: string): SandwardenError {
-  const hint =
-    'Name a kubeconfig with a client certificate or a token: --kubeconfig FILE, or the environment variable KUBECONFIG.';
+  const hint = 'Name a kubeconfig with a client certificate or a token: --kubeconfig FILE, or the variable KUBECONFIG.';
   return fields.error(key, `uses '${key}', which is not supported yet`, 'ERR_NOT_SUPPORTED', hint);
 }

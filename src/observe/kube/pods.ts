@@ -1,6 +1,8 @@
+import type { Clock } from '../../model/clock.ts';
 import { SandwardenError } from '../../model/errors.ts';
+import { limits } from '../../model/limits.ts';
 import type { Pod } from '../../model/node.ts';
-import { known, type Observed, unknown } from '../../model/observed.ts';
+import { known, type Observed, type Unknown, unknown } from '../../model/observed.ts';
 import { podsOfList } from '../pods.ts';
 import { unknownFrom } from '../unknown.ts';
 import { connectKube, type KubeClient, type KubeClientOptions } from './client.ts';
@@ -38,7 +40,28 @@ export async function observePods(options: ObservePodsOptions): Promise<Observed
   }
 }
 
-/** All pods that are bound to a node, read consistently (no resourceVersion: an old state would call a finished pod running). */
+/**
+ * `observePods` for one that looks again and again: an API that could not be reached is left alone for
+ * `limits.kubeAskAgainAfterMs`, and what was said about it is said again.
+ */
+export function podsAsker(
+  options: Omit<ObservePodsOptions, 'hostname'>,
+  clock: Clock,
+): (hostname: string) => Promise<Observed<Pod[]>> {
+  let down: { readonly why: Unknown; readonly untilNs: bigint } | undefined;
+  return async (hostname) => {
+    if (down !== undefined && clock.uptimeNs() < down.untilNs) return down.why;
+    const seen = await observePods({ ...options, hostname });
+    const untilNs = clock.uptimeNs() + BigInt(limits.kubeAskAgainAfterMs) * 1_000_000n;
+    down = !seen.known && seen.code === 'ERR_KUBE_UNREACHABLE' ? { why: seen, untilNs } : undefined;
+    return seen;
+  };
+}
+
+/**
+ * All pods that are bound to a node. Without a resourceVersion, so that the state is the newest: an old one would call
+ * a finished pod running.
+ */
 export async function listPodsOfNode(client: KubeClient, nodeName: string, signal?: AbortSignal): Promise<Pod[]> {
   const pods = await client.list('/api/v1/pods', {
     kind: 'PodList',

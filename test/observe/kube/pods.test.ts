@@ -153,7 +153,7 @@ describe('the pods of this node by the API', { skip: hasOpenssl ? false : 'opens
     );
   });
 
-  test('credentials that do not name a node: the host name is taken, and not believed where it has no pods', async () => {
+  test('credentials without a node’s name: the host name is taken, and not believed where it has no pods', async () => {
     await using server = await api();
     const seen = await ask(server, pki.admin, { hostname: 'Node-1\n' });
     assert.ok(seen.known && seen.value.length === 1);
@@ -266,7 +266,7 @@ describe('the pods of this node by the API', { skip: hasOpenssl ? false : 'opens
     assert.equal(long.asked, limits.kubeListPages);
   });
 
-  test('hanging costs the deadline and no more: before TLS, before the answer, in the answer, and drop by drop', async () => {
+  test('hanging costs the deadline and no more: before TLS, before the answer, in it, and drop by drop', async () => {
     const timeoutMs = 300;
     const cases: ((response: ServerResponse) => void)[] = [
       () => undefined,

@@ -33,7 +33,7 @@ export function worldOverCri({ cri, endpoint, clock, lookAgain, run = runProgram
       return { sandboxes, containers };
     },
     pauseAlive: (sandboxId) => pauseAlive(cri, sandboxId),
-    readIdentity: () => readIdentity(socketPath(endpoint)),
+    readIdentity: identityReader(socketPath(endpoint), clock),
     stopSandbox: (id) => cri.stopSandbox(id),
     removeSandbox: (id) => cri.removeSandbox(id),
     killProcess,
@@ -54,6 +54,34 @@ async function pauseAlive(cri: CriReader, sandboxId: string): Promise<boolean | 
     if (isSandwardenError(error, 'ERR_CRI_NOT_FOUND')) return false;
     throw error;
   }
+}
+
+/**
+ * Which runtime and which kubelet answer. A scan of all processes takes milliseconds and is asked for before each of
+ * hundreds of removals, so within `identityFreshMs` only the processes that it found are looked at again: a runtime or
+ * a kubelet that is gone is seen at once, one that came up is seen that much later, long before it has synced a pod.
+ */
+function identityReader(socket: string, clock: Clock): () => Promise<Identity> {
+  let last: { readonly atNs: bigint; readonly identity: Identity } | undefined;
+  return async () => {
+    const nowNs = clock.uptimeNs();
+    const isFresh = last !== undefined && nowNs - last.atNs < BigInt(limits.identityFreshMs) * 1_000_000n;
+    if (last !== undefined && isFresh && (await stillThere(last.identity))) return last.identity;
+    const identity = await readIdentity(socket);
+    last = { atNs: nowNs, identity };
+    return identity;
+  };
+}
+
+async function stillThere(of: Identity): Promise<boolean> {
+  if (of.runtimePid === undefined) return false;
+  const [runtime, kubelet] = await Promise.all([
+    statOf(of.runtimePid),
+    of.kubeletPid === undefined ? undefined : statOf(of.kubeletPid),
+  ]);
+  return (
+    runtime?.startedUptimeNs === of.runtimeStartedUptimeNs && (kubelet === undefined) === (of.kubeletPid === undefined)
+  );
 }
 
 async function readIdentity(socket: string): Promise<Identity> {

@@ -4,7 +4,10 @@ import type { Plan } from '../model/plan.ts';
 import type { Container, Sandbox } from '../model/sandbox.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 
-/** What the executor does to a node and reads of it. The command line wires it to CRI, systemd and /proc; tests to a simulated world. */
+/**
+ * What the executor does to a node and reads of it. The command line wires it to CRI, systemd and /proc; tests to a
+ * simulated world.
+ */
 export interface World {
   readonly clock: Clock;
   /** A whole new look, diagnosed and planned with the same choices: for the second listing and for the verification. */

@@ -9,7 +9,7 @@ import { readText } from '../read-file.ts';
 import { hostOf, isToken, type KubeAccess } from './access.ts';
 import { KubeFault } from './errors.ts';
 
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly body: string;
 }
@@ -38,7 +38,12 @@ export function agentOf(access: KubeAccess): http.Agent {
 }
 
 /** One GET. Redirects are answers like others. Throws what Node throws, or a KubeFault; errors.ts translates both. */
-export async function send(access: KubeAccess, agent: http.Agent, target: string, options: SendOptions) {
+export async function send(
+  access: KubeAccess,
+  agent: http.Agent,
+  target: string,
+  options: SendOptions,
+): Promise<Answer> {
   const { signal, maxBytes } = options;
   const [addresses, authorization] = await Promise.all([addressesOf(access.server, options), authorizationOf(access)]);
   signal.throwIfAborted();

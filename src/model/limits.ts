@@ -125,6 +125,8 @@ export const limits = {
   clockWitnesses: 10_000,
   /** Boot healing before kubelet, all of it; the unit's own limit (90 s) is longer by interruptGraceMs and some slack. */
   bootHealMs: 60_000,
+  /** Before kubelet: how long removals wait for the pod network. Where a pod brings the CNI plugin it comes only after. */
+  bootNetworkMs: 10_000,
   /** Boot healing after kubelet's start: how long it watches, how often, and how long kubelet must have run in peace. */
   bootWatchMs: 300_000,
   bootWatchPollMs: 5_000,

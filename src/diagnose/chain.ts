@@ -141,14 +141,18 @@ function runtimeDown(facts: Facts, errors: readonly Finding[]): Link | undefined
   };
 }
 
+/** All refusals of the pods that are refused still: the first of them tells since when. */
 function refused(facts: Facts): Link | undefined {
-  const errors = [...facts.pods.values()].flatMap((view) => view.errors);
+  const standing = [...facts.pods.values()].filter((view) => view.errors.length > 0);
+  const uids = new Set(standing.map((view) => view.uid));
+  const log = valueOr(facts.snapshot.kubeletLog, undefined)?.nameHeld ?? [];
+  const errors = log.filter((each) => uids.has(each.asked.uid));
   if (errors.length === 0) return undefined;
   const times = errors.reduce((sum, each) => sum + each.count, 0);
   return {
     ...spanOf(facts, errors),
     text: `the runtime refused kubelet ${count(times, 'time', 'times')}: the name is reserved`,
-    evidence: errors[0]?.text ?? '',
+    evidence: standing[0]?.errors[0]?.text ?? '',
   };
 }
 

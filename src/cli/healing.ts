@@ -1,3 +1,4 @@
+import { kubeletVersion } from '../diagnose/views.ts';
 import { applyBudget } from '../heal/budget.ts';
 import type { Entry } from '../heal/entries.ts';
 import { execute } from '../heal/execute.ts';
@@ -143,7 +144,7 @@ async function carriedOut(patient: Patient, plan: Plan, options: PlanOptions, ta
       onProgress: progress.show,
       kubeletDown: kubeletIsDown(look),
       stillRight: (action, fresh) => removalStillRight(action, fresh, look.snapshot, options),
-      order: orderOfVersion(valueOr(look.snapshot.kubelet, undefined)?.version),
+      order: orderOfVersion(kubeletVersion(look.snapshot)),
     });
   } finally {
     restore();

@@ -5,6 +5,7 @@ import type { Cure, Ghost, GhostCode } from './cure.ts';
 import type { Facts } from './facts.ts';
 import { describeDate, describeDuration } from './time.ts';
 import type { ListedSandbox } from './views.ts';
+import { kubeletVersion } from './views.ts';
 
 /** The findings of one code over all cures; `whyOf` says why in the rule's words. */
 export function ghostFindings(facts: Facts, code: GhostCode, whyOf: (ghost: Ghost, cure: Cure) => string): Finding[] {
@@ -15,7 +16,7 @@ export function ghostFindings(facts: Facts, code: GhostCode, whyOf: (ghost: Ghos
 
 /** `kubelet v1.34.9`, or plain `kubelet` where its version is not known. */
 export function describeKubelet(facts: Facts): string {
-  const version = valueOr(facts.snapshot.kubelet, undefined)?.version;
+  const version = kubeletVersion(facts.snapshot);
   return version === undefined ? 'kubelet (version unknown)' : `kubelet ${version}`;
 }
 

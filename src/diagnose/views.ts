@@ -46,7 +46,7 @@ export interface Views {
 /** Builds the views. Pure; the same for any order of the snapshot's lists. */
 export function buildViews(snapshot: Snapshot): Views {
   const node = valueOr(snapshot.node, undefined);
-  const order = orderOfVersion(valueOr(snapshot.kubelet, undefined)?.version);
+  const order = orderOfVersion(kubeletVersion(snapshot));
   const orders: readonly SandboxOrder[] = order === undefined ? ['by-date', 'by-attempt'] : [order];
   const sandboxes = valueOr(snapshot.sandboxes, []).map((each) => ({
     ...each,

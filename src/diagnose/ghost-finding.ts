@@ -1,5 +1,5 @@
 import type { Evidence, Finding, Remedy, Severity } from '../model/finding.ts';
-import { valueOr } from '../model/observed.ts';
+
 import { describePod, describeSandbox } from '../model/sandbox.ts';
 import type { Cure, Ghost, GhostCode } from './cure.ts';
 import type { Facts } from './facts.ts';

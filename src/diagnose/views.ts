@@ -81,6 +81,11 @@ export function buildViews(snapshot: Snapshot): Views {
   return { snapshot, node, orders, pods, sandboxById: new Map(sandboxes.map((each) => [each.id, each])) };
 }
 
+/** By its process or binary, or else as its log of this boot says it: the process may not be visible from here. */
+export function kubeletVersion(snapshot: Snapshot): string | undefined {
+  return valueOr(snapshot.kubelet, undefined)?.version ?? valueOr(snapshot.kubeletLog, undefined)?.version;
+}
+
 /**
  * The sandboxes of a pod that kubelet's rule by date takes for newer than they are: dated after now, or before a higher
  * attempt.

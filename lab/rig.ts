@@ -25,21 +25,25 @@ export interface RealRigOptions {
 
 const defaults = { readTimeoutMs: 10_000, writeTimeoutMs: 4_000, startTimeoutMs: 30_000 };
 
+/** A rig as this machine sees it. */
+export interface RealRig extends Rig {
+  /** Its folder, for whoever wants to see that nothing stays behind. */
+  readonly home: string;
+  /** The command line prefix that starts a program on the node, whose /proc and /run are the node's; while it runs. */
+  readonly enter: readonly string[];
+}
+
 /**
  * A real containerd of that version with its own root, state, socket, CNI plugin and cgroup, in a node space of its
  * own. It is not started. Throws an Error where the laboratory is not available (lab/available.ts says why).
- * `home` is its folder, for whoever wants to see that nothing stays behind.
  */
-export async function realRig(
-  flavour: Flavour,
-  options: RealRigOptions = {},
-): Promise<Rig & { readonly home: string }> {
+export async function realRig(flavour: Flavour, options: RealRigOptions = {}): Promise<RealRig> {
   await install([flavour]);
   const parts = await installed(flavour);
   if (!parts) throw new Error(`containerd ${flavour} is not installed`);
   await sweep();
   const home = await makeHome();
-  const rig = new RealRig(flavour, parts, home, await makeCni(layout(home).cni), { ...defaults, ...options });
+  const rig = new NamespacedRig(flavour, parts, home, await makeCni(layout(home).cni), { ...defaults, ...options });
   try {
     const started = await rig.start();
     if (!started.ok) throw new Error(`containerd ${parts.version} did not start: ${started.fatal}`);
@@ -60,7 +64,7 @@ async function makeHome(): Promise<string> {
   return home;
 }
 
-class RealRig implements Rig {
+class NamespacedRig implements RealRig {
   readonly name: string;
   readonly flavour: Flavour;
   readonly home: string;
@@ -96,6 +100,11 @@ class RealRig implements Rig {
     return this.#cri;
   }
 
+  get enter(): readonly string[] {
+    if (!this.#space) throw new Error(`the node of ${this.name} is off`);
+    return this.#space.enter;
+  }
+
   cni(mode: Parameters<Rig['cni']>[0]): Promise<void> {
     return this.#cni.setMode(mode);
   }
@@ -116,7 +125,7 @@ class RealRig implements Rig {
     if (this.#daemon) throw new Error(`${this.name} is running already`);
     const paths = layout(this.home);
     const daemon = await this.#spawn(paths.config, true);
-    const cri = this.#withOwnCgroup(connectCri(paths.socket, this.#options));
+    const cri = inOwnCgroup(connectCri(paths.socket, this.#options), this.home);
     const ready = await until('CRI answers', this.#options.startTimeoutMs, async () => {
       if (!daemon.isRunning()) return false;
       return cri.version().then(
@@ -226,14 +235,14 @@ class RealRig implements Rig {
   #needStopped(what: string): void {
     if (this.#daemon) throw new Error(`${what} needs ${this.name} stopped`);
   }
+}
 
-  /** All sandboxes go below one cgroup with the rig's name, so that it can be found and removed. */
-  #withOwnCgroup(cri: CriRunner): CriRunner {
-    const cgroupParent = `/${this.home.slice(this.home.lastIndexOf('/') + 1)}`;
-    return {
-      ...cri,
-      runSandbox: (spec, timeoutMs) => cri.runSandbox({ cgroupParent, ...spec }, timeoutMs),
-      createContainer: (spec) => cri.createContainer({ ...spec, sandbox: { cgroupParent, ...spec.sandbox } }),
-    };
-  }
+/** All sandboxes go below one cgroup with the rig's name, so that it can be found and removed. */
+export function inOwnCgroup(cri: CriRunner, home: string): CriRunner {
+  const cgroupParent = `/${home.slice(home.lastIndexOf('/') + 1)}`;
+  return {
+    ...cri,
+    runSandbox: (spec, timeoutMs) => cri.runSandbox({ ...spec, cgroupParent }, timeoutMs),
+    createContainer: (spec) => cri.createContainer({ ...spec, sandbox: { ...spec.sandbox, cgroupParent } }),
+  };
 }

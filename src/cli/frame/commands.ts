@@ -1,3 +1,4 @@
+import { bootCommands } from './boot-commands.ts';
 import type { CommandSpec, OptionSpec } from './command.ts';
 
 const severitiesAndAll = ['error', 'warning', 'info', 'all'] as const;
@@ -175,6 +176,7 @@ export const commands: readonly CommandSpec[] = [
     ],
     load: () => import('../history.ts'),
   },
+  ...bootCommands,
   {
     name: 'demo',
     summary: 'watch a power cut being found and healed, on an embedded node',

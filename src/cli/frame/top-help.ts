@@ -10,6 +10,7 @@ usage: sandwarden COMMAND [OPTION]...
   findings     list everything that can be found
   snapshot     write the node down as a file, for a bug report
   history      list what was done here, when, why, and how it ended
+  boot-report  tell how this boot went, what was wrong and what was done
   demo         watch a power cut being found and healed, on an embedded node
   completion   print the completion script of a shell
 

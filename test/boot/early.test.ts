@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { bootDefaults, renderBootConf, witnessesOf } from '../../src/boot/boot-conf.ts';
+import { uncleanBootsInARow } from '../../src/boot/reboot-loop.ts';
+import { tempDir } from '../helpers/temp.ts';
+
+const script = resolve(import.meta.dirname, '../../src/boot/early.sh');
+const has = (program: string) => spawnSync(program, ['--help'], { stdio: 'ignore' }).error === undefined;
+const shells = [['dash'], ['busybox', 'ash'], ['bash', '--posix']].filter(([name]) => has(name ?? ''));
+const metaDb = '/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db';
+
+/** A machine as folders: what early.sh reads and writes of it. */
+class Root {
+  readonly path: string;
+  readonly shell: readonly string[];
+
+  constructor(path: string, shell: readonly string[]) {
+    this.path = path;
+    this.shell = shell;
+    this.write('/proc/uptime', '9.31 17.02\n');
+    this.write('/proc/sys/kernel/random/boot_id', 'boot-1\n');
+    this.write('/node', '#!/bin/sh\nprintf "%s\\n" "$*" >>"$SANDWARDEN_ROOT/started"\n');
+    chmodSync(this.of('/node'), 0o755);
+    const conf = { ...bootDefaults, node: this.of('/node'), program: '/sandwarden.js' };
+    this.write('/etc/sandwarden/boot.conf', renderBootConf({ ...conf, witnesses: witnessesOf('/var/lib/containerd') }));
+    for (const folder of ['/run/sandwarden', '/var/lib/sandwarden']) mkdirSync(this.of(folder), { recursive: true });
+    this.write(metaDb, '', -60);
+    this.write('/var/log/journal/m/system@1.journal~', '', -60);
+  }
+
+  of(path: string): string {
+    return join(this.path, path);
+  }
+
+  write(path: string, text: string, fromNowS = 0): void {
+    mkdirSync(dirname(this.of(path)), { recursive: true });
+    writeFileSync(this.of(path), text);
+    const date = Date.now() / 1_000 + fromNowS;
+    utimesSync(this.of(path), date, date);
+  }
+
+  read(path: string): string | undefined {
+    return existsSync(this.of(path)) ? readFileSync(this.of(path), 'utf8') : undefined;
+  }
+
+  run(step: string): { stderr: string } {
+    const [program = '', ...args] = this.shell;
+    const env = { ...process.env, SANDWARDEN_ROOT: this.path, PATH: `${this.path}/bin:${process.env.PATH}` };
+    const ran = spawnSync(program, [...args, script, step], { env, encoding: 'utf8' });
+    assert.equal(ran.status, 0, ran.stderr);
+    return { stderr: ran.stderr };
+  }
+
+  /** systemctl says this state. */
+  system(state: string): void {
+    this.write('/bin/systemctl', `#!/bin/sh\necho ${state}\n`);
+    chmodSync(this.of('/bin/systemctl'), 0o755);
+  }
+
+  reboot(): void {
+    rmSync(this.of('/run/sandwarden'), { recursive: true });
+    mkdirSync(this.of('/run/sandwarden'));
+  }
+}
+
+async function folderOf(t: TestContext): Promise<string> {
+  const folder = await tempDir();
+  t.after(() => folder[Symbol.asyncDispose]());
+  return folder.path;
+}
+
+const flag = (name: string) => `/run/sandwarden/${name}`;
+
+for (const shell of shells) {
+  const machine = async (t: TestContext) => new Root(await folderOf(t), shell);
+
+  describe(`early.sh under ${shell.join(' ')}`, () => {
+    test('the first boot: nothing is flagged, no Node', async (t) => {
+      const root = await machine(t);
+      assert.equal(root.run('start').stderr, '');
+      for (const each of ['unclean', 'clock-behind']) assert.equal(root.read(flag(each)), undefined);
+      assert.equal(root.read('/started'), undefined);
+      assert.equal(root.read('/var/lib/sandwarden/clean'), '');
+      assert.equal(root.read('/var/lib/sandwarden/heartbeat'), '9 boot-1\n');
+    });
+
+    test('a shutdown in order, then a power cut', async (t) => {
+      const root = await machine(t);
+      root.run('start');
+      root.system('stopping');
+      root.run('stop');
+      assert.equal(root.read('/var/lib/sandwarden/clean'), 'boot-1\n');
+      root.reboot();
+      root.run('start');
+      assert.equal(root.read(flag('unclean')), undefined);
+      root.reboot();
+      root.write('/var/lib/sandwarden/heartbeat', '300 boot-2\n', -10);
+      root.run('start');
+      assert.equal(root.read(flag('unclean')), '');
+      assert.match(root.read('/var/lib/sandwarden/boots') ?? '', /^\d{10} 300\n$/);
+      assert.equal(root.read('/started'), undefined);
+    });
+
+    test('who only stops the unit has not shut down', async (t) => {
+      const root = await machine(t);
+      root.run('start');
+      root.system('running');
+      root.run('stop');
+      assert.equal(root.read('/var/lib/sandwarden/clean'), '');
+    });
+
+    test('started twice in one boot: judged once', async (t) => {
+      const root = await machine(t);
+      root.run('start');
+      root.run('start');
+      assert.equal(root.read(flag('unclean')), undefined);
+      assert.equal(root.read('/var/lib/sandwarden/boots'), undefined);
+    });
+
+    for (const [what, path] of [
+      ['meta.db', metaDb],
+      ['a file of a pattern', '/var/log/journal/m/user-1000@2.journal~'],
+      ['the last witness of the list', '/var/lib/systemd/timesync/clock'],
+    ] as const) {
+      test(`${what} is dated after now: Node is started, once`, async (t) => {
+        const root = await machine(t);
+        root.write(path, '', 7_200);
+        root.run('start');
+        assert.equal(root.read('/started'), '/sandwarden.js boot clock\n');
+        assert.match(root.read(flag('clock-behind')) ?? '', /^\/var\/l/);
+      });
+    }
+
+    test('a configuration that is damaged, or none: it goes on', async (t) => {
+      const root = await machine(t);
+      root.write(
+        '/etc/sandwarden/boot.conf',
+        'node=$(touch pwned)\nwitness=relative\nwitness=/$(touch pwned)\n\\\n=\n',
+      );
+      root.run('start');
+      rmSync(root.of('/etc/sandwarden/boot.conf'));
+      root.reboot();
+      root.run('start');
+      assert.equal(root.read('/pwned'), undefined);
+      assert.equal(existsSync('pwned'), false);
+      assert.equal(root.read(flag('unclean')), '');
+    });
+
+    test('a disk that cannot be written: the flags are there all the same', async (t) => {
+      const root = await machine(t);
+      root.run('start');
+      root.reboot();
+      root.write(metaDb, '', 7_200);
+      // Root may write anything; a folder in the place of a file refuses it as a read-only disk does.
+      rmSync(root.of('/var/lib/sandwarden/heartbeat'));
+      mkdirSync(root.of('/var/lib/sandwarden/heartbeat'));
+      mkdirSync(root.of('/var/lib/sandwarden/boots'));
+      root.run('start');
+      assert.equal(root.read(flag('unclean')), '');
+      assert.equal(root.read('/started'), '/sandwarden.js boot clock\n');
+    });
+  });
+}
+
+test('a normal boot costs no process, and a millisecond or two', {
+  skip: !has('strace') || !has('dash'),
+}, async (t) => {
+  const root = new Root(await folderOf(t), ['dash']);
+  const trace = join(root.path, 'trace');
+  const argv = ['-f', '-qq', '-e', 'trace=process,file', '-o', trace, 'dash', script, 'start'];
+  execFileSync('strace', argv, { env: { SANDWARDEN_ROOT: root.path, PATH: process.env.PATH } });
+  const calls = readFileSync(trace, 'utf8').split('\n');
+  assert.deepEqual(
+    calls.filter((line) => /\b(v?fork|clone3?)\(/.test(line)),
+    [],
+  );
+  assert.equal(calls.filter((line) => /execve\(/.test(line)).length, 1);
+  assert.ok(calls.length < 80, `${calls.length} system calls on files`);
+});
+
+test('boots in a row: by their dates and by how long they lived', () => {
+  const count = (...boots: [date: number, lived: number][]) =>
+    uncleanBootsInARow(`garbage\n${boots.map((each) => `${each.join(' ')}\n`).join('')}`);
+  assert.equal(count(), 0);
+  assert.equal(count([1_000, 0], [1_600, 500], [2_000, 300]), 3);
+  assert.equal(count([1_000, 0], [6_000, 500], [6_400, 300]), 2);
+  // A board without a battery begins each boot on the same day; a week went by in between.
+  assert.equal(count([1_000, 0], [1_000, 600_000], [1_000, 600_000]), 1);
+  assert.equal(count([1_000, 0], [1_000, 60], [1_000, 60]), 3);
+  assert.equal(count([5_000, 0], [1_000, 60], [1_100, 60]), 2);
+});

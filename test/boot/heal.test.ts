@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type BootHealPorts, type BootRuntime, healAfterKubelet, healBeforeKubelet } from '../../src/boot/heal.ts';
+import type { Witness } from '../../src/boot/witnesses.ts';
+import { worldOverEmbedded } from '../../src/cli/demo-world.ts';
+import { lookAtEmbedded } from '../../src/cli/embedded-look.ts';
+import { diagnose } from '../../src/diagnose/diagnose.ts';
+import type { EmbeddedNode } from '../../src/embedded/node.ts';
+import type { PodSpec } from '../../src/embedded/pod-spec.ts';
+import { makePlan } from '../../src/heal/plan.ts';
+import { openStateDir } from '../../src/heal/state-dir.ts';
+import { SandwardenError } from '../../src/model/errors.ts';
+import { known, unknown } from '../../src/model/observed.ts';
+import { job, newNode, service } from '../embedded/world.ts';
+import { tempDir } from '../helpers/temp.ts';
+
+const HOUR_MS = 3_600_000;
+const safe = { allow: ['safe'], only: [] } as const;
+const options = { conf: { clockFloor: true, forwardDays: 30 }, reportOnly: false, limitMs: 60_000 };
+const floorOff = { ...options, conf: { clockFloor: false, forwardDays: 30 } };
+
+/** web and api run for ever; the job has finished. */
+const pods: readonly PodSpec[] = [service('web'), service('api'), job('nightly', 'Never', 5_000, 0)];
+
+interface Scene extends AsyncDisposable {
+  readonly node: EmbeddedNode;
+  readonly ports: BootHealPorts;
+  sandboxes(): Promise<string[]>;
+}
+
+/**
+ * A node whose power was cut while all ran, `stepMs` away from the right time at its next boot, with containerd up and
+ * kubelet not started yet. Its API does not answer; what kubelet was refused is in its log.
+ */
+async function afterPowerCut(stepMs: number, firstStepMs = 0): Promise<Scene> {
+  const node = await newNode({ pods });
+  if (firstStepMs !== 0) {
+    await node.powerCut();
+    await node.boot({ clockStepMs: firstStepMs });
+  }
+  await node.run(60_000);
+  const endedNs = node.clock.wallNs();
+  await node.powerCut();
+  await node.boot({ clockStepMs: stepMs });
+  node.killKubelet();
+  const state = await tempDir();
+  const { clock, ...world } = worldOverEmbedded(node, node.cri, safe);
+  const lookAgain = async () => {
+    const { snapshot, ...look } = await lookAtEmbedded(node, node.cri, safe);
+    const kubelet = snapshot.kubelet.known ? { ...snapshot.kubelet.value, version: 'v1.34.9' } : { running: true };
+    const seen = { ...snapshot, kubelet: known(kubelet), pods: unknown('ERR_KUBE_UNREACHABLE', 'it is down') };
+    return { ...look, snapshot: seen, diagnosis: diagnose(seen), plan: makePlan(seen, safe) };
+  };
+  const runtime: BootRuntime = {
+    world: { ...world, clock, lookAgain },
+    networkReady: async () => (await node.cri.status()).conditions.every((each) => each.status),
+    [Symbol.asyncDispose]: async () => {},
+  };
+  const journal: Witness = { family: 'journal', from: 'journalctl', dateNs: endedNs, slackNs: 0n };
+  return {
+    node,
+    ports: {
+      // Its long waits let no simulated time pass: the look reads real files meanwhile.
+      clock,
+      openRuntime: async () => runtime,
+      openState: () => openStateDir(state.path),
+      witnesses: async () => [journal],
+      floor: {
+        clock: node.clock,
+        run: async ([program, , , to = '']) => {
+          assert.equal(program, 'date');
+          node.machine.clock.step(Number(BigInt(to.slice(1)) * 1_000n - node.clock.wallNs() / 1_000_000n));
+          return { stdout: '', stderr: '' };
+        },
+        readClockNow: async (wallNs) => ({ wallNs, neverSet: false }),
+        waitForTimeSync: async () => false,
+      },
+    },
+    sandboxes: async () => (await node.cri.listSandboxes()).map((each) => `${each.name}/${each.attempt}`).sort(),
+    [Symbol.asyncDispose]: async () => {
+      await node[Symbol.asyncDispose]();
+      await state[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const running = (node: EmbeddedNode) => node.pods().filter((each) => each.running).length;
+const all = ['api/0', 'nightly/0', 'web/0'];
+
+test('a power cut with the right clock: nothing is removed, nothing is left for later', async () => {
+  await using scene = await afterPowerCut(0);
+  const record = await healBeforeKubelet(scene.ports, options);
+  assert.deepEqual([record.removed, record.left, record.settled, record.clock], [[], [], true, undefined]);
+  assert.deepEqual(await scene.sandboxes(), all);
+});
+
+test('two hours behind: the clock moves, no sandbox is removed, and all pods run', async () => {
+  await using scene = await afterPowerCut(-2 * HOUR_MS);
+  const record = await healBeforeKubelet(scene.ports, options);
+  assert.equal(record.clock?.result, 'moved');
+  assert.deepEqual([record.removed, record.left, record.settled], [[], [], true]);
+  scene.node.startKubelet();
+  await scene.node.run(40_000);
+  assert.equal(running(scene.node), 2);
+  assert.ok((await scene.sandboxes()).includes('nightly/0'));
+});
+
+test('two hours behind without it: the node loops', async () => {
+  await using scene = await afterPowerCut(-2 * HOUR_MS);
+  scene.node.startKubelet();
+  await scene.node.run(300_000);
+  assert.ok(running(scene.node) < 2);
+});
+
+test('the clock may not be moved: before kubelet nothing can be told, after it exactly the blocking ghosts go', async () => {
+  await using scene = await afterPowerCut(-2 * HOUR_MS);
+  const before = await healBeforeKubelet(scene.ports, floorOff);
+  assert.equal(before.clock?.result, 'forbidden');
+  assert.deepEqual([before.removed, before.settled], [[], false]);
+  assert.deepEqual(before.left.map((each) => each.object).sort(), [
+    'default/api/0',
+    'default/nightly/0',
+    'default/web/0',
+  ]);
+  assert.deepEqual(await scene.sandboxes(), all);
+  scene.node.startKubelet();
+  const after = await healAfterKubelet(scene.ports, { ...floorOff, limitMs: 300_000 });
+  assert.deepEqual(after.removed.sort(), ['default/api/0', 'default/web/0']);
+  assert.ok(after.settled, after.why);
+  assert.equal(running(scene.node), 2);
+  assert.ok((await scene.sandboxes()).includes('nightly/0'), 'the finished Job keeps its log');
+});
+
+test('the last boot believed it was 2099: the clock stays, and those ghosts go after kubelet asks', async () => {
+  const years = 73 * 365 * 24 * HOUR_MS;
+  await using scene = await afterPowerCut(-years, years);
+  const before = await healBeforeKubelet(scene.ports, options);
+  assert.equal(before.clock?.result, 'kept');
+  assert.deepEqual(before.removed, []);
+  const nowNs = scene.node.clock.wallNs();
+  scene.node.startKubelet();
+  const after = await healAfterKubelet(scene.ports, { ...options, limitMs: 300_000 });
+  assert.ok(after.removed.length >= 2 && after.settled, after.why);
+  assert.ok(!after.removed.some((each) => each.includes('nightly')));
+  assert.ok(scene.node.clock.wallNs() - nowNs < 300_000_000_000n);
+  assert.equal(running(scene.node), 2);
+});
+
+test('a loop of reboots: it only reports, and does not move the clock either', async () => {
+  await using scene = await afterPowerCut(-2 * HOUR_MS);
+  const nowNs = scene.node.clock.wallNs();
+  const record = await healBeforeKubelet(scene.ports, { ...options, reportOnly: true });
+  assert.match(record.why, /only reports/);
+  assert.deepEqual([record.settled, record.removed, record.clock?.result], [false, [], 'forbidden']);
+  assert.ok(scene.node.clock.wallNs() - nowNs < 60_000_000_000n);
+});
+
+test('kubelet runs already: nothing is done before it', async () => {
+  await using scene = await afterPowerCut(-2 * HOUR_MS);
+  scene.node.startKubelet();
+  const record = await healBeforeKubelet(scene.ports, options);
+  assert.match(record.why, /kubelet runs already/);
+  assert.deepEqual([record.settled, record.clock], [false, undefined]);
+});
+
+test('a runtime that does not come up: it ends within its limit and says why', async () => {
+  await using scene = await afterPowerCut(0);
+  const { clock } = scene.node;
+  const hint = 'wait';
+  const never: BootHealPorts['openRuntime'] = async (signal) => {
+    await clock.sleep(10 * HOUR_MS, signal).catch((error: unknown) => assert.ok(signal.aborted, String(error)));
+    throw new SandwardenError('ERR_SOCKET_REFUSED', 'nobody listens', { hint });
+  };
+  const startedNs = clock.uptimeNs();
+  const record = await healBeforeKubelet({ ...scene.ports, clock, openRuntime: never }, options);
+  assert.equal(record.why, 'nobody listens');
+  assert.ok(clock.uptimeNs() - startedNs <= 61_000_000_000n);
+});
+
+test('a runtime that hangs: what does not even listen to the limit is left behind', async () => {
+  await using scene = await afterPowerCut(0);
+  const hung = new Promise<BootRuntime>(() => {});
+  const { clock } = scene.node;
+  const startedNs = clock.uptimeNs();
+  const record = await healBeforeKubelet({ ...scene.ports, clock, openRuntime: () => hung }, options);
+  assert.match(record.why, /not done within 60 s; kubelet starts anyway/);
+  assert.ok(clock.uptimeNs() - startedNs <= 80_000_000_000n);
+});

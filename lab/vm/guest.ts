@@ -31,6 +31,7 @@ export const maskedUnits = [
   ...['dev-hugepages.mount', 'dev-mqueue.mount', 'sys-kernel-debug.mount', 'sys-kernel-tracing.mount'],
   ...['modprobe@configfs.service', 'modprobe@drm.service', 'modprobe@efi_pstore.service', 'modprobe@fuse.service'],
   ...['sys-fs-fuse-connections.mount', 'sys-kernel-config.mount', 'systemd-tpm2-setup-early.service'],
+  ...['systemd-udev-load-credentials.service', 'modprobe@dm_mod.service', 'modprobe@loop.service'],
 ];
 
 /** Everything that the image has beside Debian's packages, Node and the pause image: path → what is there. */
@@ -38,7 +39,8 @@ export function imageEntries(config: ConfigVersion): Readonly<Record<string, Ima
   const wanted = '/etc/systemd/system/multi-user.target.wants';
   return {
     '/etc/hostname': { text: 'sandwarden-lab\n' },
-    '/etc/fstab': { text: '/dev/vda / ext4 defaults 0 1\n' },
+    // No check at boot (the last column): waiting for udev to name the disk would cost seconds.
+    '/etc/fstab': { text: '/dev/vda / ext4 defaults 0 0\n' },
     '/etc/containerd/config.toml': { text: containerdConfig(config) },
     '/etc/cni/net.d/10-lab.conflist': { text: conflist },
     '/etc/systemd/journald.conf.d/lab.conf': { text: '[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\n' },
@@ -129,7 +131,6 @@ done
 const agentUnit = `[Unit]
 Description=Shell of the laboratory
 DefaultDependencies=no
-After=systemd-remount-fs.service
 Conflicts=shutdown.target
 Before=shutdown.target
 

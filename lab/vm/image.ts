@@ -10,7 +10,7 @@ import { pauseImageArchive } from '../pause-image.ts';
 import { hasCode, run, until } from '../run.ts';
 import { type ConfigVersion, guestPaths, type ImageEntry, imageEntries } from './guest.ts';
 import { bootArchive } from './initrd.ts';
-import { cacheDir, debianMirror, debstrap, debstrapArgs, exists, needTools } from './toolbox.ts';
+import { cacheDir, debianMirror, debstrap, debstrapArgs, exists, needTools, removeTree } from './toolbox.ts';
 
 export type ImageName = 'containerd-1.7' | 'containerd-2.1';
 export const imageNames: readonly ImageName[] = ['containerd-1.7', 'containerd-2.1'];
@@ -66,12 +66,15 @@ export async function ensureImage(name: ImageName, bake: Bake, say: (line: strin
   try {
     if (await exists(image.disk.path)) return image;
     await needTools(say);
+    // Under the lock nobody else builds: what is there was left by a dead process.
+    for (const each of await readdir(cacheDir))
+      if (each.startsWith(`${name}.new-`)) await removeTree(join(cacheDir, each));
     const fresh = await mkdtemp(join(cacheDir, `${name}.new-`));
     try {
       await make(name, fresh, bake, say);
       await rename(fresh, home);
     } finally {
-      await rm(fresh, { recursive: true, force: true });
+      await removeTree(fresh);
     }
     await removeOld(name, home);
   } finally {

@@ -3,7 +3,7 @@
  * (bookworm) crashed the 6.12 guest in 6 of 16 boots, 10.0 (trixie) in none, so trixie's lies in a folder below
  * `.cache/vm` and runs on its own libraries, wherever it is started.
  */
-import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { run } from '../run.ts';
 
@@ -72,14 +72,33 @@ export async function emulator(say: (line: string) => void = () => {}): Promise<
 export async function debstrap(home: string, args: readonly string[], sources: readonly string[]): Promise<void> {
   const fresh = `${home}.${process.pid}.new`;
   await mkdir(dirname(home), { recursive: true });
-  await rm(fresh, { recursive: true, force: true });
+  await removeTree(fresh);
   try {
-    await run('nice', ['-n', '10', 'mmdebstrap', ...debstrapArgs, ...args, fresh, ...sources], { timeoutMs: 600_000 });
-    await rm(home, { recursive: true, force: true });
+    const command = ['nice', '-n', '10', 'mmdebstrap', ...debstrapArgs, ...args, fresh, ...sources];
+    await run('setpriv', [...ownMounts, ...command], { timeoutMs: 600_000 });
+    await removeTree(home);
     await rename(fresh, home);
   } finally {
-    await rm(fresh, { recursive: true, force: true });
+    await removeTree(fresh);
   }
+}
+
+/**
+ * mmdebstrap mounts /proc, /sys and parts of /dev into its tree. In namespaces of its own they go with it, however it
+ * ends, and nobody who removes the tree later can reach through them.
+ */
+const ownMounts = [
+  ...['--pdeathsig', 'KILL', 'unshare', '--mount', '--propagation', 'private'],
+  ...['--pid', '--fork', '--kill-child=KILL', '--mount-proc'],
+];
+
+/** Removes a tree of packages; refuses where something is mounted in it. */
+export async function removeTree(path: string): Promise<void> {
+  const mounts = await readFile('/proc/self/mountinfo', 'utf8');
+  const inside = mounts.split('\n').filter((line) => line.split(' ')[4]?.startsWith(`${path}/`));
+  if (inside.length > 0)
+    throw new Error(`${path} is not removed, since something is mounted in it: ${inside.join('; ')}`);
+  await rm(path, { recursive: true, force: true });
 }
 
 /** Installs the Debian packages that making an image needs and that are not there. */

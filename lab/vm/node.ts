@@ -1,0 +1,59 @@
+import type { Vm } from './vm.ts';
+
+/** A sandbox as the guest's crictl prints it. */
+export interface ListedSandbox {
+  readonly id: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly attempt: number;
+  readonly state: 'ready' | 'notready';
+  readonly createdAtNs: bigint;
+}
+
+/** A container as the guest's crictl prints it. */
+export interface ListedContainer {
+  readonly id: string;
+  readonly sandboxId: string;
+  readonly name: string;
+  readonly attempt: number;
+  readonly state: 'created' | 'running' | 'exited' | 'unknown';
+}
+
+/** All sandboxes of the runtime; undefined while it does not answer. `command` is `crictl`, or `k3s crictl`. */
+export async function listSandboxes(vm: Vm, command = 'crictl'): Promise<ListedSandbox[] | undefined> {
+  const items = await list<Omit<ListedSandbox, 'createdAtNs'> & { readonly createdAtNs: string }>(
+    vm,
+    `${command} pods`,
+  );
+  return items?.map((each) => ({ ...each, createdAtNs: BigInt(each.createdAtNs) }));
+}
+
+/** All containers of the runtime, the dead ones too; undefined while it does not answer. */
+export async function listContainers(vm: Vm, command = 'crictl'): Promise<ListedContainer[] | undefined> {
+  return list<ListedContainer>(vm, `${command} ps -a`);
+}
+
+/** The sandboxes, once the pods named have each a running container. */
+export async function podsRun(
+  vm: Vm,
+  names: readonly string[],
+  options: { timeoutMs?: number; command?: string } = {},
+) {
+  const { timeoutMs = 180_000, command } = options;
+  return vm.waitFor(
+    `the pods ${names.join(', ')} run`,
+    async () => {
+      const [sandboxes, containers] = [await listSandboxes(vm, command), await listContainers(vm, command)];
+      if (!sandboxes || !containers) return undefined;
+      const running = new Set(containers.filter((each) => each.state === 'running').map((each) => each.sandboxId));
+      const up = sandboxes.filter((each) => each.state === 'ready' && running.has(each.id)).map((each) => each.name);
+      return names.every((name) => up.includes(name)) ? sandboxes : undefined;
+    },
+    { timeoutMs, everyMs: 1_000 },
+  );
+}
+
+async function list<T>(vm: Vm, command: string): Promise<T[] | undefined> {
+  const { code, stdout } = await vm.run(`${command} --timeout=20s`);
+  return code === 0 ? (JSON.parse(stdout) as { items: T[] }).items : undefined;
+}

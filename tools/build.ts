@@ -3,7 +3,17 @@
  * Names and line breaks stay, because a stack trace in a bug report must be readable.
  * The same input gives the same bytes (test/tools/build.test.ts).
  */
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { build, type Metafile } from 'esbuild';
@@ -38,6 +48,9 @@ export async function bundle(outdir: string): Promise<Metafile> {
     writeFileSync(path, path === join(outdir, 'sandwarden.js') ? withShebang(text) : text);
   }
   chmodSync(join(outdir, 'sandwarden.js'), 0o755);
+  // What runs at boot before Node: the installer looks for it beside the program.
+  copyFileSync(join(root, 'src/boot/early.sh'), join(outdir, 'early.sh'));
+  chmodSync(join(outdir, 'early.sh'), 0o755);
   writeFileSync(join(outdir, 'package.json'), `${JSON.stringify({ name: 'sandwarden', version, type: 'module' })}\n`);
   writeFileSync(join(outdir, 'THIRD_PARTY.txt'), thirdParty(root, metafile));
   return metafile;

@@ -1,5 +1,6 @@
 import { bootCommands } from './boot-commands.ts';
 import type { CommandSpec, OptionSpec } from './command.ts';
+import { installCommands } from './install-commands.ts';
 
 const severitiesAndAll = ['error', 'warning', 'info', 'all'] as const;
 
@@ -177,6 +178,7 @@ export const commands: readonly CommandSpec[] = [
     load: () => import('../history.ts'),
   },
   ...bootCommands,
+  ...installCommands,
   {
     name: 'demo',
     summary: 'watch a power cut being found and healed, on an embedded node',

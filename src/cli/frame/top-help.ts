@@ -11,6 +11,9 @@ usage: sandwarden COMMAND [OPTION]...
   snapshot     write the node down as a file, for a bug report
   history      list what was done here, when, why, and how it ended
   boot-report  tell how this boot went, what was wrong and what was done
+  install      heal each boot after a power cut, before kubelet starts
+  uninstall    take away what install wrote, and nothing else
+  status       tell whether the boot hook is installed, ran, and what it did
   demo         watch a power cut being found and healed, on an embedded node
   completion   print the completion script of a shell
 

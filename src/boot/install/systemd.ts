@@ -1,0 +1,99 @@
+import { constants } from 'node:fs';
+import { mkdir, open } from 'node:fs/promises';
+import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
+import { type Run, run as runProgram } from '../../observe/child.ts';
+import { flags, runDir } from '../record.ts';
+import { unitNames } from './units.ts';
+
+/** What installing asks of systemd; tests replace it, and an image that is built has none. */
+export interface Systemd {
+  /** What is wrong with our units; `notes` is what only should be known. */
+  verify(
+    paths: readonly string[],
+  ): Promise<{ readonly problems: readonly string[]; readonly notes: readonly string[] }>;
+  /** Throws ERR_COMMAND_FAILED, ERR_COMMAND_MISSING, ERR_FORBIDDEN. */
+  reload(): Promise<void>;
+  /** Arms what tells a clean shutdown from a power cut, for this boot too. Throws as reload. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** The properties of each unit, in the order asked for. Throws as reload. */
+  show(units: readonly string[]): Promise<ReadonlyMap<string, string>[]>;
+}
+
+/** systemd of this machine. */
+export function systemdHere(run: Run = runProgram): Systemd {
+  const started = [unitNames.clock, unitNames.timer];
+  return {
+    verify: (paths) => verify(run, paths),
+    reload: async () => void (await run(['systemctl', 'daemon-reload'])),
+    start: async () => {
+      await markJudged();
+      await run(['systemctl', 'start', '--', ...started]);
+    },
+    stop: async () => void (await run(['systemctl', 'stop', '--', ...started.toReversed()])),
+    show: async (units) => {
+      const { stdout } = await run(['systemctl', 'show', `--property=${properties.join(',')}`, '--', ...units]);
+      return stdout
+        .trim()
+        .split(/\n\s*\n/)
+        .map((block) => new Map(block.split('\n').map((line) => pairOf(line))));
+    },
+  };
+}
+
+/** What status asks of each unit. */
+const properties = [
+  'Id',
+  'LoadState',
+  'ActiveState',
+  'SubState',
+  'Result',
+  'ConditionResult',
+  'ConditionTimestampMonotonic',
+  'ExecMainStartTimestampMonotonic',
+  'ExecMainExitTimestampMonotonic',
+  'ExecMainStatus',
+  'NeedDaemonReload',
+];
+
+/**
+ * early.sh then takes this boot for judged: an installation in the middle of one neither starts Node nor touches the
+ * clock under a kubelet that runs.
+ */
+async function markJudged(): Promise<void> {
+  await mkdir(runDir, { recursive: true, mode: 0o755 });
+  const { O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
+  await using _file = await open(`${runDir}/${flags.booted}`, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o644);
+}
+
+/** systemd-analyze reads the units that ours are ordered with too; what it says of those is not our matter. */
+async function verify(run: Run, paths: readonly string[]): ReturnType<Systemd['verify']> {
+  try {
+    const { stderr } = await run(['systemd-analyze', 'verify', '--man=no', ...paths]);
+    const said = stderr.split('\n').filter((line) => /sandwarden-/.test(line));
+    // An older systemd that does not know a setting says so and goes on without it.
+    return { problems: said.filter((line) => !ignored.test(line)), notes: said.filter((line) => ignored.test(line)) };
+  } catch (error) {
+    if (isSandwardenError(error, 'ERR_COMMAND_MISSING')) {
+      return { problems: [], notes: ['the units were not verified: systemd-analyze is not installed here'] };
+    }
+    if (!isSandwardenError(error, 'ERR_COMMAND_FAILED')) throw error;
+    return /sandwarden-/.test(error.message.replace(/^.*? failed: /, ''))
+      ? { problems: [error.message], notes: [] }
+      : { problems: [], notes: [`systemd-analyze verify: ${error.message}`] };
+  }
+}
+
+const ignored = /, ignoring|Unknown (lvalue|key)|not supported/i;
+
+function pairOf(line: string): [string, string] {
+  const at = line.indexOf('=');
+  return [line.slice(0, at), line.slice(at + 1)];
+}
+
+/** The error for units that systemd would not take. */
+export function refusedUnits(problems: readonly string[]): SandwardenError {
+  return new SandwardenError('ERR_COMMAND_FAILED', `systemd does not take the units: ${problems.join('; ')}`, {
+    hint: 'Nothing was left behind. Please report this with the version of systemd (systemctl --version).',
+  });
+}

@@ -9,6 +9,7 @@ import { connectCri } from '../src/cri/connect.ts';
 import type { CriRunner } from '../src/cri/types.ts';
 import { diagnose } from '../src/diagnose/diagnose.ts';
 import { JournalFile } from '../src/embedded/journal.ts';
+import { klogTo } from '../src/embedded/klog.ts';
 import { Kubelet } from '../src/embedded/kubelet.ts';
 import type { PodEvent, PodView } from '../src/embedded/node.ts';
 import type { Phase, PodSpec } from '../src/embedded/pod-spec.ts';
@@ -42,8 +43,8 @@ export interface RealNodeOptions {
 export interface BootOptions {
   /** How far in the future the dates on disk lie, seconds: a clock that is behind, without touching the machine's. */
   readonly datesAheadS?: number;
-  /** Whether kubelet is started; true where absent. */
-  readonly kubelet?: boolean;
+  /** `runs` where absent. `namesake`: a process is called kubelet, and whoever tests does what it would. */
+  readonly kubelet?: 'runs' | 'namesake' | 'off';
 }
 
 /** A node of real parts, off: a real containerd, and the stand-in kubelet over its socket. Root only (rig.ts). */
@@ -98,7 +99,7 @@ export class RealNode {
   }
 
   /** Powers on; resolves when containerd answers and kubelet is started, or containerd has given up (its last words). */
-  async boot({ datesAheadS = 0, kubelet = true }: BootOptions = {}): Promise<string | undefined> {
+  async boot({ datesAheadS = 0, kubelet = 'runs' }: BootOptions = {}): Promise<string | undefined> {
     if (datesAheadS !== 0) await this.rig.shiftDates(datesAheadS);
     const byNs = BigInt(datesAheadS) * 1_000_000_000n;
     this.#boots = this.#boots.map((boot) => {
@@ -110,7 +111,7 @@ export class RealNode {
     for (const file of [this.kubeletLogFile, this.runtimeLogFile]) await putAside(file);
     appendFileSync(this.kubeletLogFile, '');
     const fatal = await this.startRuntime();
-    if (fatal === undefined && kubelet) await this.startKubelet();
+    if (fatal === undefined && kubelet !== 'off') await this.startKubelet(kubelet);
     return fatal;
   }
 
@@ -132,12 +133,20 @@ export class RealNode {
   }
 
   /** Starts the stand-in kubelet, and on the node a process of that name, since that is how Sandwarden knows it. */
-  async startKubelet(): Promise<void> {
+  async startKubelet(kind: 'runs' | 'namesake' = 'runs'): Promise<void> {
     if (this.#kubelet) throw new Error('kubelet runs');
-    const { process: child, pid } = await startNamesake(this.rig);
-    const cri = connectCri(this.endpoint);
+    const pid = await startNamesake(this.rig);
+    const startedUptimeNs = this.clock.uptimeNs();
+    if (kind === 'namesake') {
+      this.#kubelet = { pid, startedUptimeNs, die: () => {}, ended: Promise.resolve() };
+      klogTo(this.clock, pid, (line) => this.logOfKubelet(line))('I', 'server.go:529', 'Kubelet version', {
+        kubeletVersion: this.version,
+      });
+      return;
+    }
+    const cri = this.kubeletCri();
     const kubelet = new Kubelet({
-      cri: inOwnCgroup(cri, this.rig.home),
+      cri,
       clock: this.clock,
       random: seededRandom(this.#boots.length),
       version: this.version,
@@ -145,9 +154,7 @@ export class RealNode {
       pid,
       image: workloadImage,
       graceMs: 500,
-      log: (line) => {
-        this.logOfKubelet(line, pid);
-      },
+      log: (line) => this.logOfKubelet(line),
       api: {
         phases: this.#phases,
         event: (pod, type, reason, message) => {
@@ -155,8 +162,16 @@ export class RealNode {
         },
       },
     });
-    const startedUptimeNs = this.clock.uptimeNs();
-    this.#kubelet = { kubelet, cri, child, pid, startedUptimeNs, ended: kubelet.run() };
+    const die = () => {
+      kubelet.die();
+      cri.close();
+    };
+    this.#kubelet = { pid, startedUptimeNs, die, ended: kubelet.run() };
+  }
+
+  /** A connection as kubelet's; the caller closes it. */
+  kubeletCri(): CriRunner {
+    return inOwnCgroup(connectCri(this.endpoint), this.rig.home);
   }
 
   /** SIGKILL to kubelet: the calls that it waits for end with its connection. */
@@ -165,14 +180,14 @@ export class RealNode {
   }
 
   /** Writes a line of kubelet's log, as if it had been written `agoMs` before now. */
-  logOfKubelet(line: string, pid = this.#kubelet?.pid ?? 1, agoMs = 0): void {
+  logOfKubelet(line: string, agoMs = 0): void {
     const byNs = BigInt(agoMs) * 1_000_000n;
     const clock = {
       ...this.clock,
       wallNs: () => this.clock.wallNs() - byNs,
       uptimeNs: () => this.clock.uptimeNs() - byNs,
     };
-    this.#kubeletLog.add(line, clock, this.#bootId, pid);
+    this.#kubeletLog.add(line, clock, this.#bootId, this.#kubelet?.pid ?? 1);
     this.#kubeletLog.flush();
   }
 
@@ -249,7 +264,7 @@ export class RealNode {
   }
 
   #kubeletFacts(): KubeletFacts {
-    if (!this.#kubelet) return { running: false };
+    if (!this.#kubelet) return { running: false, version: this.version, versionFrom: 'the laboratory' };
     const { pid, startedUptimeNs } = this.#kubelet;
     return { running: true, pid, comm: 'kubelet', startedUptimeNs, version: this.version, versionFrom: 'its log' };
   }
@@ -257,17 +272,14 @@ export class RealNode {
   #takeKubelet(): RunningKubelet | undefined {
     const taken = this.#kubelet;
     this.#kubelet = undefined;
-    taken?.kubelet.die();
-    taken?.cri.close();
+    taken?.die();
     if (taken) signal(taken.pid, 'SIGKILL');
     return taken;
   }
 }
 
 interface RunningKubelet {
-  readonly kubelet: Kubelet;
-  readonly cri: CriRunner;
-  readonly child: ChildProcess;
+  die(): void;
   /** Of its namesake, outside of the node. */
   readonly pid: number;
   readonly startedUptimeNs: bigint;
@@ -275,15 +287,16 @@ interface RunningKubelet {
 }
 
 /** A process on the node that is called kubelet and does nothing. */
-async function startNamesake(rig: RealRig): Promise<{ process: ChildProcess; pid: number }> {
+async function startNamesake(rig: RealRig): Promise<number> {
   const program = join(rig.home, 'kubelet');
+  // A new file: the one of a kubelet that is just dying may still be busy.
+  await rm(program, { force: true });
   await copyFile('/bin/sleep', program);
   const [nsenter = '', ...prefix] = rig.enter;
   const child = spawn(nsenter, [...prefix, program, '1000000'], { stdio: 'ignore', env: { SANDWARDEN_LAB: rig.home } });
   await once(child, 'spawn');
   // nsenter forks, since only a child enters a PID namespace.
-  const pid = await until('a process is called kubelet', 10_000, async () => (await childrenOf(child.pid ?? 0))[0]);
-  return { process: child, pid };
+  return until('a process is called kubelet', 10_000, async () => (await childrenOf(child.pid ?? 0))[0]);
 }
 
 function unitOf(state: 'active' | 'failed' | 'inactive') {

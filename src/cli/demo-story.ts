@@ -41,7 +41,7 @@ export async function checkHealCheck(node: StoryNode, stage: Stage): Promise<Exi
   await stage.command('sandwarden check', await node.settle());
   const well = await node.look();
   stage.show(well);
-  return well.diagnosis.state === 'healthy' ? exitCode : ExitCode.healingIncomplete;
+  return well.diagnosis.state === 'errors' ? ExitCode.healingIncomplete : exitCode;
 }
 
 /** The command line of the heal in the story, whatever the demonstration was called with. */

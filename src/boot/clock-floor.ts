@@ -2,9 +2,9 @@ import { describeDate, describeDuration } from '../diagnose/time.ts';
 import type { Clock } from '../model/clock.ts';
 import { isSandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
+import { programEpochNs } from '../model/version.ts';
 import type { Run } from '../observe/child.ts';
 import type { BootConf } from './boot-conf.ts';
-import { programEpochNs } from './read-witnesses.ts';
 import type { ClockRecord } from './record.ts';
 import {
   type ClockNow,

@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
+import { programEpochNs } from '../model/version.ts';
 import { parseBootList } from '../observe/boots.ts';
 import type { Run } from '../observe/child.ts';
 import { plainBootId } from '../observe/log-line.ts';
@@ -57,9 +58,6 @@ export async function readClockNow(wallNs: bigint, uptimeNs: bigint, root = ''):
   const hasRtc = (await mtimeOf(`${root}/sys/class/rtc/rtc0`)) !== undefined;
   return { wallNs, neverSet: !hasRtc || atEpoch || wallNs < programEpochNs };
 }
-
-/** No machine runs this version before that date: 2026-11-01. */
-export const programEpochNs = 1_793_491_200_000_000_000n;
 
 const epochFiles = ['/usr/lib/clock-epoch', '/usr/lib/systemd/systemd'];
 const DAY_NS = 86_400_000_000_000n;

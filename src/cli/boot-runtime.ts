@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import type { BootConf } from '../boot/boot-conf.ts';
 import type { BootRuntime } from '../boot/heal.ts';
 import { installedKubelet } from '../boot/installed-kubelet.ts';
@@ -10,13 +9,11 @@ import type { Look } from '../heal/ports.ts';
 import type { Clock } from '../model/clock.ts';
 import { isSandwardenError, SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
-import { known, valueOr } from '../model/observed.ts';
+import { known } from '../model/observed.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { run } from '../observe/child.ts';
 import { findEndpoint } from '../observe/endpoint.ts';
-import { observePods } from '../observe/kube/pods.ts';
 import { findKubelet, listProcesses } from '../observe/proc.ts';
-import { observed } from '../observe/unknown.ts';
 import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
 import { openEyes } from './look.ts';
@@ -70,7 +67,7 @@ async function openServing(
   check: () => void,
 ): Promise<BootRuntime> {
   const served = await waitForCri(options, endpoint, check);
-  const { args, env, conf, after } = options;
+  const { args, env, conf } = options;
   const value = (name: string) => (name === 'runtime-endpoint' ? served : args.value(name));
   const eyes = await openEyes(
     { ...args, flag: (name) => args.flag(name), values: (name) => args.values(name), value },
@@ -80,7 +77,7 @@ async function openServing(
   if (runtime === undefined) throw new Error(`no client for ${served}`);
   const kubelet = await installedKubelet(conf, run);
   const lookAgain = async (): Promise<Look> => {
-    const snapshot = withKubelet(after ? await withPods(await eyes.look()) : await eyes.look(), kubelet);
+    const snapshot = withKubelet(await eyes.look(), kubelet);
     const listedUptimeNs = clock.uptimeNs();
     const plan = makePlan(snapshot, { allow: ['safe'], only: [] });
     return { snapshot, diagnosis: diagnose(snapshot), plan, listedUptimeNs };
@@ -128,12 +125,4 @@ function withKubelet(snapshot: Snapshot, found: Awaited<ReturnType<typeof instal
   const { kubelet } = snapshot;
   if (!kubelet.known || kubelet.value.version !== undefined || found === undefined) return snapshot;
   return { ...snapshot, kubelet: known({ ...kubelet.value, ...found }) };
-}
-
-/** The pods by the API, where this look did not ask and the API answers. */
-async function withPods(snapshot: Snapshot): Promise<Snapshot> {
-  if (snapshot.pods.known) return snapshot;
-  const name = valueOr(snapshot.node, undefined)?.hostname ?? hostname();
-  const asked = await observed(() => observePods({ hostname: name }));
-  return asked.known && asked.value.known ? { ...snapshot, pods: asked.value } : snapshot;
 }

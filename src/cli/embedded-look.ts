@@ -27,6 +27,7 @@ export async function lookAtEmbedded(node: EmbeddedNode, cri: CriReader, options
       runtimeUnit: async () => known({ name: 'containerd.service', activeState: 'active', subState: 'running' }),
       kubelet: async () => known(node.kubeletFacts()),
       processes: async () => known(node.processFacts()),
+      units: async () => known({ installed: ['containerd.service', 'kubelet.service'], calls: [], orders: [] }),
     },
   });
   const listedUptimeNs = node.clock.uptimeNs();

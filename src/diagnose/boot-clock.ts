@@ -1,5 +1,6 @@
 import { limits } from '../model/limits.ts';
 import { valueOr } from '../model/observed.ts';
+import { programEpochNs } from '../model/version.ts';
 import { describeDate, describeDuration } from './time.ts';
 import type { Views } from './views.ts';
 
@@ -14,7 +15,23 @@ export interface BootClock {
  * before the last of the boot before) and the sandboxes (some are dated after now).
  */
 export function bootClock(views: Views): BootClock | undefined {
-  return byJournal(views) ?? bySandboxes(views);
+  const found = byJournal(views) ?? bySandboxes(views);
+  return found === undefined || isLastBootsFault(found, views) ? undefined : found;
+}
+
+/**
+ * The last boot is dated so far after this one that its clock was wrong, not this one's: a board whose empty battery said
+ * 2099 for once.
+ */
+export function lastBootAhead(views: Views): BootClock | undefined {
+  const found = byJournal(views) ?? bySandboxes(views);
+  return found !== undefined && isLastBootsFault(found, views) ? found : undefined;
+}
+
+/** The same bound as for moving the clock (src/boot/witnesses.ts): a clock that was set is not a month behind. */
+function isLastBootsFault({ behindNs }: BootClock, { node }: Views): boolean {
+  const wasSet = node !== undefined && node.wallNs - node.uptimeNs >= programEpochNs;
+  return wasSet && behindNs > BigInt(limits.clockForwardDays) * 86_400_000_000_000n;
 }
 
 function byJournal(views: Views): BootClock | undefined {

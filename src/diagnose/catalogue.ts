@@ -8,6 +8,10 @@ import { sw106 } from './rules/sw106.ts';
 import { sw107 } from './rules/sw107.ts';
 import { sw108 } from './rules/sw108.ts';
 import { sw109 } from './rules/sw109.ts';
+import { sw201 } from './rules/sw201.ts';
+import { sw202 } from './rules/sw202.ts';
+import { sw203 } from './rules/sw203.ts';
+import { sw204 } from './rules/sw204.ts';
 import { sw701 } from './rules/sw701.ts';
 import { sw702 } from './rules/sw702.ts';
 import { sw703 } from './rules/sw703.ts';
@@ -23,6 +27,10 @@ export const catalogue: readonly Rule[] = [
   sw107,
   sw108,
   sw109,
+  sw201,
+  sw202,
+  sw203,
+  sw204,
   sw701,
   sw702,
   sw703,

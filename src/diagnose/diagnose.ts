@@ -1,7 +1,7 @@
 import type { Diagnosis, Finding, Gap } from '../model/finding.ts';
 import { severities } from '../model/finding.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import { snapshotSources } from '../model/snapshot.ts';
+import { laterSources, snapshotSources } from '../model/snapshot.ts';
 import { catalogue } from './catalogue.ts';
 import { buildChain } from './chain.ts';
 import type { Facts } from './facts.ts';
@@ -38,9 +38,9 @@ function gapsOf(facts: Facts): Gap[] {
   const podsMatter =
     facts.kept.some((each) => each.view.wanted.wants === 'unknown') ||
     facts.cures.some((cure) => cure.ghosts.some((ghost) => ghost.stake.lost !== 'nothing'));
-  return snapshotSources.flatMap((source) => {
+  return [...snapshotSources, ...laterSources].flatMap((source) => {
     const observed = facts.snapshot[source];
-    if (observed.known || (source === 'pods' && !podsMatter)) return [];
+    if (observed === undefined || observed.known || (source === 'pods' && !podsMatter)) return [];
     return [{ source, message: observed.message, hint: observed.hint }];
   });
 }

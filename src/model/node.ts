@@ -110,3 +110,38 @@ export interface UnitFacts {
   readonly subState: string;
   readonly since?: Moment;
 }
+
+/** A line of a unit, a drop-in or a script that one of them runs, as it stands there. */
+export interface UnitLine {
+  readonly file: string;
+  /** Counted from 1. */
+  readonly line: number;
+  readonly text: string;
+}
+
+/** A call of `crictl` or `ctr` in a unit's Exec line, or in a script that the line names. */
+export interface UnitCall extends UnitLine {
+  /** The unit that runs it. */
+  readonly unit: string;
+  /** `ExecStartPre`, `ExecStart`, `ExecStartPost` … */
+  readonly key: string;
+  /** The unit's own line, where the call stands in a script. */
+  readonly by?: UnitLine;
+  /** The words that hide a failure (`|| true`, `2>/dev/null`, a leading `-`, a pipe into xargs), where there are some. */
+  readonly hides?: string;
+}
+
+/** What a unit with such a call says of its place in the boot: `After=`, `Before=`, `Requires=` … and one name each. */
+export interface UnitOrder extends UnitLine {
+  readonly unit: string;
+  readonly key: string;
+  readonly other: string;
+}
+
+/** The units of this node as far as they touch the runtime. Of other units and lines nothing is kept. */
+export interface UnitsFacts {
+  /** The units of runtimes and kubelets that are installed: `k3s.service`, `containerd.service` … */
+  readonly installed: readonly string[];
+  readonly calls: readonly UnitCall[];
+  readonly orders: readonly UnitOrder[];
+}

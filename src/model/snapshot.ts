@@ -1,4 +1,15 @@
-import type { Boot, ClockFacts, KubeletFacts, NodeFacts, Pod, ProcessFacts, RuntimeFacts, UnitFacts } from './node.ts';
+import type { CgroupFacts } from './cgroups.ts';
+import type {
+  Boot,
+  ClockFacts,
+  KubeletFacts,
+  NodeFacts,
+  Pod,
+  ProcessFacts,
+  RuntimeFacts,
+  UnitFacts,
+  UnitsFacts,
+} from './node.ts';
 import type { Observed } from './observed.ts';
 import type { KubeletLog, RuntimeLog } from './records.ts';
 import type { Container, Sandbox, SandboxDetail } from './sandbox.ts';
@@ -29,6 +40,10 @@ export interface Snapshot {
   readonly processes: Observed<ProcessFacts>;
   /** The pods of this node by the Kubernetes API; unknown where there is none to ask. */
   readonly pods: Observed<readonly Pod[]>;
+  /** The units and drop-ins that touch the runtime; absent in files of earlier versions: unknown. */
+  readonly units?: Observed<UnitsFacts>;
+  /** The pods' part of the cgroup tree; absent in files of earlier versions: unknown. */
+  readonly cgroups?: Observed<CgroupFacts>;
 }
 
 /** The sources of a snapshot, in the order a report lists what was not looked at. */
@@ -46,4 +61,7 @@ export const snapshotSources = [
   'processes',
   'pods',
 ] as const satisfies readonly (keyof Snapshot)[];
-export type SnapshotSource = (typeof snapshotSources)[number];
+
+/** The sources that a file of an earlier version may lack. */
+export const laterSources = ['units', 'cgroups'] as const satisfies readonly (keyof Snapshot)[];
+export type SnapshotSource = (typeof snapshotSources)[number] | (typeof laterSources)[number];

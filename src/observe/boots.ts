@@ -1,4 +1,5 @@
 import { SandwardenError } from '../model/errors.ts';
+import { limits } from '../model/limits.ts';
 import type { Boot } from '../model/node.ts';
 import { type Observed, valueOr } from '../model/observed.ts';
 import { type Run, run } from './child.ts';
@@ -76,9 +77,9 @@ function micros(from: unknown): bigint | undefined {
 
 // A shutdown writes some dozens of lines after its target is reached.
 const LAST_LINES = 60;
-const PREVIOUS_BOOTS = 2;
+const PREVIOUS_BOOTS = limits.rebootLoopBoots;
 
-/** The boots the journal knows; how the last two before this one ended is read from their last lines. */
+/** The boots the journal knows; how the last few before this one ended is read from their last lines. */
 export function observeBoots(currentBootId: string | undefined, runner: Run = run): Promise<Observed<readonly Boot[]>> {
   return observed(async () => {
     const { stdout } = await runner(['journalctl', '-q', '--no-pager', '--list-boots', '-o', 'json']);

@@ -1,13 +1,24 @@
 import { stat } from 'node:fs/promises';
 import { connectCri, socketPath } from '../cri/connect.ts';
 import type { CriReader } from '../cri/types.ts';
+import type { CgroupFacts } from '../model/cgroups.ts';
 import type { Clock } from '../model/clock.ts';
 import { SandwardenError } from '../model/errors.ts';
-import type { Boot, ClockFacts, KubeletFacts, NodeFacts, Pod, ProcessFacts, UnitFacts } from '../model/node.ts';
+import type {
+  Boot,
+  ClockFacts,
+  KubeletFacts,
+  NodeFacts,
+  Pod,
+  ProcessFacts,
+  UnitFacts,
+  UnitsFacts,
+} from '../model/node.ts';
 import { known, type Observed, unknown, valueOr } from '../model/observed.ts';
 import type { KubeletLog, RuntimeLog } from '../model/records.ts';
 import { type Snapshot, snapshotFormat } from '../model/snapshot.ts';
 import { observeBoots } from './boots.ts';
+import { observeCgroups } from './cgroup/cgroups.ts';
 import { type Run, run } from './child.ts';
 import { observeClock } from './clock.ts';
 import { type CriObservation, type EndpointInfo, needsDetail, observeCri, readDetails } from './cri.ts';
@@ -19,6 +30,7 @@ import { layoutOf } from './layout.ts';
 import { findKubelet, kubeletVersionOfBinary, listProcesses, observeNode, type ProcessStat } from './proc.ts';
 import { isErrno } from './read-file.ts';
 import { observeUnit } from './unit.ts';
+import { observeUnits } from './units.ts';
 import { observed } from './unknown.ts';
 
 /** A source that somebody else supplies: the embedded node has no /proc, no journal and no systemd. */
@@ -31,6 +43,8 @@ export interface SourceOverrides {
   readonly kubeletLog?: () => Promise<Observed<KubeletLog>>;
   readonly runtimeLog?: () => Promise<Observed<RuntimeLog>>;
   readonly processes?: () => Promise<Observed<ProcessFacts>>;
+  readonly units?: () => Promise<Observed<UnitsFacts>>;
+  readonly cgroups?: () => Promise<Observed<CgroupFacts>>;
 }
 
 export interface ObserveOptions {
@@ -53,6 +67,8 @@ export interface ObserveOptions {
   readonly version: string;
   readonly sources?: SourceOverrides;
   readonly run?: Run;
+  /** Every pod's cgroup with its scopes and processes, not only what a check needs. */
+  readonly allCgroups?: boolean;
 }
 
 /**
@@ -99,9 +115,11 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     (sources.runtimeLog ?? runtimeLog)(),
     (sources.processes ?? (async () => observeProcesses(await processes(), socket, root)))(),
     (sources.kubelet ?? (async () => findKubelet(await processes(), root)))(),
+    (sources.units ?? (() => observeUnits(root)))(),
+    cgroupsHere(options),
     podsHere(options, node),
   ]);
-  const [clockFacts, bootList, runtimeUnit, runtimeLogFacts, processFacts, kubelet, pods] = rest;
+  const [clockFacts, bootList, runtimeUnit, runtimeLogFacts, processFacts, kubelet, units, cgroups, pods] = rest;
   return {
     format: snapshotFormat,
     takenBy: options.version,
@@ -118,6 +136,8 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     runtimeLog: runtimeLogFacts,
     processes: processFacts,
     pods,
+    units,
+    ...(cgroups === undefined ? {} : { cgroups }),
   };
 }
 
@@ -182,6 +202,17 @@ async function podsHere(options: ObserveOptions, node: Promise<Observed<NodeFact
     ...(env ? { env } : {}),
     ...(root ? { root } : {}),
     ...(runner ? { run: runner } : {}),
+  });
+}
+
+/** The cgroups of this machine; whose node facts are not this machine's has none here. */
+async function cgroupsHere({ sources, root, run: runner, allCgroups }: ObserveOptions): Promise<Snapshot['cgroups']> {
+  if (sources?.cgroups) return sources.cgroups();
+  if (sources?.node) return undefined;
+  return observeCgroups({
+    ...(root ? { root } : {}),
+    ...(runner ? { run: runner } : {}),
+    ...(allCgroups ? { all: true } : {}),
   });
 }
 

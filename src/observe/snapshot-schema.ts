@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { cgroupDrivers, qosClasses } from '../model/cgroups.ts';
 import { errorCodes } from '../model/errors.ts';
 import { snapshotFormat } from '../model/snapshot.ts';
 
@@ -116,6 +117,16 @@ const kubeletLog = v.object({
     v.object({ during: v.picklist(['sync', 'gc']), sandboxId: text, podUid: optional(text), error: text, ...span }),
   ),
   runTimedOut: v.array(v.object({ pod: optional(podName), error: text, ...span })),
+  sandboxChanges: optional(
+    v.array(
+      v.object({
+        pod: podName,
+        branch: v.picklist(['none', 'several-ready', 'newest-not-ready', 'network-mode', 'no-address']),
+        ...span,
+      }),
+    ),
+  ),
+  unaskedStops: optional(v.array(v.object({ pod: podName, podUid: optional(text), ...span }))),
 });
 const runtimeLog = v.object({
   since: v.nullable(moment),
@@ -156,6 +167,53 @@ const pod = v.object({
   deleting: flag,
 });
 
+const unitLine = { file: text, line: count, text };
+const units = v.object({
+  installed: v.array(text),
+  calls: v.array(
+    v.object({ unit: text, key: text, ...unitLine, by: optional(v.object(unitLine)), hides: optional(text) }),
+  ),
+  orders: v.array(v.object({ unit: text, key: text, other: text, ...unitLine })),
+});
+
+const words = v.array(text);
+const cgroupProcesses = v.array(v.object({ pid: count, comm: text }));
+const cgroupScopes = v.array(
+  v.object({ path: text, delegated: optional(flag), populated: optional(flag), processes: optional(cgroupProcesses) }),
+);
+const cgroups = v.object({
+  mode: v.picklist(['v2', 'v1', 'hybrid']),
+  rootControllers: words,
+  mountedV1: words,
+  required: words,
+  kernelWords: words,
+  slices: v.array(
+    v.object({
+      path: text,
+      level: v.picklist(['root', 'above', 'kubepods', 'burstable', 'besteffort']),
+      subtreeControl: optional(words),
+      populated: optional(flag),
+      scopes: optional(cgroupScopes),
+    }),
+  ),
+  pods: v.array(
+    v.object({
+      uid: text,
+      qos: v.picklist(qosClasses),
+      driver: v.picklist(cgroupDrivers),
+      path: text,
+      missing: words,
+      lostAt: optional(text),
+      bare: optional(flag),
+      populated: optional(flag),
+      scopes: optional(cgroupScopes),
+      others: optional(cgroupScopes),
+    }),
+  ),
+  odd: v.array(v.object({ path: text, uid: optional(text), containerId: text, processes: cgroupProcesses })),
+  truncated: flag,
+});
+
 export const snapshotSchema = v.object({
   format: v.literal(snapshotFormat),
   takenBy: text,
@@ -172,4 +230,6 @@ export const snapshotSchema = v.object({
   runtimeLog: observed(runtimeLog),
   processes: observed(processes),
   pods: observed(v.array(pod)),
+  units: optional(observed(units)),
+  cgroups: optional(observed(cgroups)),
 });

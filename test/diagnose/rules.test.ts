@@ -83,7 +83,7 @@ describe('SW102 ghost-from-the-future', () => {
 
   test('kubelet 1.34: the ghost goes, the living one stays', () => {
     const snapshot = snapshotOf({ sandboxes: [ghost, living], containers: [container(living)] });
-    assert.deepEqual(codesOf(snapshot), ['SW102 error']);
+    assert.deepEqual(codesOf(snapshot), ['SW102 error', 'SW202 info']);
     assert.deepEqual(planned(snapshot), ['remove-sandbox default/web/0']);
   });
 
@@ -95,13 +95,13 @@ describe('SW102 ghost-from-the-future', () => {
 
   test('kubelet 1.35: nothing is blocked, it is only said', () => {
     const snapshot = snapshotOf({ sandboxes: [ghost, living], containers: [container(living)], kubelet: 'v1.35.0' });
-    assert.deepEqual(codesOf(snapshot), ['SW102 info', 'SW108 info']);
+    assert.deepEqual(codesOf(snapshot), ['SW102 info', 'SW108 info', 'SW202 info']);
     assert.deepEqual(planned(snapshot, ['safe', 'disruptive']), []);
   });
 
   test('version unknown: a warning and no removal', () => {
     const snapshot = snapshotOf({ sandboxes: [ghost, living], containers: [container(living)], kubelet: null });
-    assert.deepEqual(codesOf(snapshot), ['SW102 warning']);
+    assert.deepEqual(codesOf(snapshot), ['SW102 warning', 'SW202 info']);
     assert.deepEqual(planned(snapshot, ['safe', 'disruptive']), []);
     assert.match(refusalOf(snapshot, 'default/web/0')?.reason ?? '', /version is not known/);
   });
@@ -297,7 +297,7 @@ describe('SW109 container-name-held', () => {
     const now = container(living, { attempt: 1, state: 'exited', id: idOf('holder') });
     const errors = [nameHeld('web', 1, now.id, { kind: 'container', asked } as never)];
     const snapshot = snapshotOf({ sandboxes: [ghost, living], containers: [old, now], errors, kubelet: 'v1.35.0' });
-    assert.deepEqual(codesOf(snapshot), ['SW109 error', 'SW102 info']);
+    assert.deepEqual(codesOf(snapshot), ['SW109 error', 'SW102 info', 'SW202 info']);
     assert.deepEqual(planned(snapshot), ['remove-sandbox default/web/0']);
   });
 

@@ -14,4 +14,6 @@ export const sourceNames: Readonly<Record<SnapshotSource, string>> = {
   runtimeLog: "the runtime's log",
   processes: 'processes',
   pods: 'pods of the API',
+  units: 'units of systemd',
+  cgroups: 'the cgroup tree',
 };

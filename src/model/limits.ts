@@ -92,6 +92,8 @@ export const limits = {
   snapshotBytes: 256 * 1024 * 1024,
   /** A configuration file (crictl.yaml …) larger than this is refused. */
   configBytes: 1024 * 1024,
+  /** Files of one configuration with all that it imports. */
+  configFiles: 200,
   /** One entry of our own journal. */
   journalEntryBytes: 64 * 1024,
   /** Our journal is turned over at this size; the generation before it is kept and read too. */
@@ -144,4 +146,24 @@ export const limits = {
   /** Units and drop-ins that are looked at, and bytes of a unit or of a script it runs. */
   unitFiles: 4_000,
   unitFileBytes: 256 * 1024,
+
+  /** Cgroups of pods looked into one by one, directories searched for stray cgroups, and strays and processes told of. */
+  cgroupPodsInDetail: 2_000,
+  cgroupSearched: 256,
+  cgroupOdd: 256,
+  cgroupProcesses: 64,
+  /** Scopes of neighbours that are named as what holds a slice up. */
+  cgroupHolders: 4,
+  /** systemctl is asked for this many units at once: a command line has room for them. */
+  cgroupUnitsAsked: 500,
+  /** kubelet looks at a pod's cgroup in each sync: resync of one minute, with jitter up to half of it (kubelet.go). */
+  podResyncMs: 90_000,
+  /** A container that kubelet stops this soon after it saw a changed sandbox was stopped because of that. */
+  changeStopsWithinMs: 2_000,
+  /** kubelet sees a stopped sandbox within this time after the grace period of its containers (PLEG relists each s). */
+  stopSeenWithinMs: 15_000,
+  /** A cgroup that a sandbox younger than this does not have may have been made since. */
+  cgroupSettleMs: 10_000,
+  /** What kubelet did to a pod counts as going on within this time: three resyncs. */
+  killsCurrentForMs: 270_000,
 } as const;

@@ -232,9 +232,27 @@ export class Vm implements AsyncDisposable {
     }
   }
 
-  /** The messages of a unit in this boot, or of the boot before with `boot: -1`; oldest first. */
-  async journal(unit: string, options: { readonly boot?: number } = {}): Promise<string[]> {
-    const args = ['journalctl', '-q', '--no-pager', '-o', 'cat', '-b', String(options.boot ?? 0), '-u', unit];
+  /** The id of the boot that runs. */
+  async bootId(): Promise<string> {
+    return (await this.out(['cat', '/proc/sys/kernel/random/boot_id'])).trim();
+  }
+
+  /**
+   * The messages of a unit (or of everything), oldest first: of this boot, or of the one with this id. Boots are not
+   * counted backwards here: journalctl orders them by their dates, and clocks are wrong on purpose.
+   */
+  async journal(unit?: string, options: { readonly bootId?: string } = {}): Promise<string[]> {
+    const boot = options.bootId?.replaceAll('-', '') ?? '0';
+    const args = [
+      'journalctl',
+      '-q',
+      '--no-pager',
+      '-o',
+      'cat',
+      '-b',
+      boot,
+      ...(unit === undefined ? [] : ['-u', unit]),
+    ];
     return (await this.out(args)).split('\n').filter(Boolean);
   }
 

@@ -44,6 +44,24 @@ export interface RunTimedOut extends Span {
   readonly error: string;
 }
 
+/** The branches of kubelet's PodSandboxChanged (kuberuntime/util/util.go), the same from 1.20 to 1.36. */
+export type ChangeBranch = 'none' | 'several-ready' | 'newest-not-ready' | 'network-mode' | 'no-address';
+
+/** kubelet found that a pod needs another sandbox, and why. Its status lines say it of finished pods too. */
+export interface SandboxChange extends Span {
+  readonly pod: { readonly namespace: string; readonly name: string };
+  readonly branch: ChangeBranch;
+}
+
+/**
+ * kubelet stopped the containers of a pod and then its sandbox, and no probe, deletion, eviction or change explains it:
+ * that is what it does, without a word, where the pod's cgroup lacks something.
+ */
+export interface UnaskedStop extends Span {
+  readonly pod: { readonly namespace: string; readonly name: string };
+  readonly podUid?: string;
+}
+
 /** What kubelet's log of this boot says. */
 export interface KubeletLog {
   /** The wall-clock date of the oldest line that was looked at; what came before is not known. */
@@ -57,6 +75,9 @@ export interface KubeletLog {
   readonly nameHeld: readonly NameHeld[];
   readonly stopFailed: readonly StopFailed[];
   readonly runTimedOut: readonly RunTimedOut[];
+  /** Absent in files of earlier versions. */
+  readonly sandboxChanges?: readonly SandboxChange[];
+  readonly unaskedStops?: readonly UnaskedStop[];
 }
 
 /** What the runtime's own log of this boot says. */

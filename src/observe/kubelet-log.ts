@@ -6,15 +6,16 @@ import { type Klog, klogDateNs, parseKlog } from './klog.ts';
 import type { LogLine } from './log-line.ts';
 import { parseFields, plainQuotes } from './logfmt.ts';
 import { findHeld } from './name-held.ts';
+import { SandboxChanges } from './sandbox-changes.ts';
 
 type Held = WithoutSpan<NameHeld>;
 type WithoutSpan<T> = T extends Span ? Omit<T, keyof Span> : never;
 
 /**
  * Reads kubelet's log line by line (`add`) with bounded memory, and says what it told (`result`).
- * Only errors count (klog severity E and W): an event or an object that is logged for information may quote
- * what a pod's author wrote. Sources: the messages of kubelet 1.20–1.36 in remote_runtime.go,
- * kuberuntime_{sandbox,container,manager,gc}.go, pod_workers.go, server.go.
+ * Of errors only those of severity E and W count: an event or an object that is logged for information may quote
+ * what a pod's author wrote. Of the rest only kubelet's own sentences are read (SandboxChanges).
+ * Sources: the messages of kubelet 1.20–1.36 in remote_runtime.go, kuberuntime_{sandbox,container,manager,gc}.go, pod_workers.go, server.go.
  */
 export class KubeletLogReader {
   readonly #nowNs: bigint;
@@ -22,6 +23,7 @@ export class KubeletLogReader {
   readonly #held = new Fold<Held>();
   readonly #stops = new Fold<Omit<StopFailed, keyof Span>>();
   readonly #timeouts = new Fold<Omit<RunTimedOut, keyof Span>>();
+  readonly #changes = new SandboxChanges();
   /** The words of the last refused StopPodSandbox of a sandbox: the line that says for whom it was has none. */
   readonly #stopErrors = new Map<string, string>();
   #since: Moment | null = null;
@@ -53,6 +55,7 @@ export class KubeletLogReader {
       this.#version = klog.fields.get('kubeletVersion')?.slice(0, 64) ?? this.#version;
       if (at) this.#startedAt = at;
     }
+    if (at && klog.severity === 'I') this.#changes.add(klog, at);
     if (!at || (klog.severity !== 'E' && klog.severity !== 'W')) return;
     this.#addHeld(text, at);
     this.#addStop(klog, at);
@@ -70,6 +73,7 @@ export class KubeletLogReader {
       nameHeld: this.#held.list(),
       stopFailed: this.#stops.list(),
       runTimedOut: this.#timeouts.list(),
+      ...this.#changes.result(),
     };
   }
 

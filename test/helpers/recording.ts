@@ -13,11 +13,14 @@ import { known, type Observed, unknown } from '../../src/model/observed.ts';
 import type { SandboxDetail } from '../../src/model/sandbox.ts';
 import { type Snapshot, snapshotFormat } from '../../src/model/snapshot.ts';
 import { endOfBoot, parseBootList } from '../../src/observe/boots.ts';
+import { readCgroups } from '../../src/observe/cgroup/cgroups.ts';
+import { applyDelegation } from '../../src/observe/cgroup/delegation.ts';
 import { needsDetail, runtimeFacts } from '../../src/observe/cri.ts';
 import { KubeletLogReader } from '../../src/observe/kubelet-log.ts';
 import { type LogLine, parseJournalLine, plainBootId } from '../../src/observe/log-line.ts';
 import { podsOfList } from '../../src/observe/pods.ts';
 import { RuntimeLogReader } from '../../src/observe/runtime-log.ts';
+import { recordedTree } from './cgroup-tree.ts';
 
 /** The recordings of real nodes (test/recordings/README.md). */
 export const recordings = ['clock-step/stuck', 'clock-step/healed', 'normal-reboot', 'cgroup-flapping'] as const;
@@ -26,6 +29,8 @@ export type RecordingName = (typeof recordings)[number];
 export interface RecordingOptions {
   /** Whether the pods of the Kubernetes API are in the snapshot. Default: they are. */
   readonly pods?: boolean;
+  /** Whether every pod's cgroup is in it with its scopes and processes. Default: what a check reads. */
+  readonly allCgroups?: boolean;
 }
 
 /**
@@ -56,6 +61,7 @@ export function readRecording(name: RecordingName, options: RecordingOptions = {
   const containers = message(ListContainersResponseSchema, json('crictl-ps-a.json')).containers.map(toContainer);
   const node = json('kubectl-node.json') as { status: { nodeInfo: Record<string, string> } };
   const info = node.status.nodeInfo;
+  const tree = recordedTree(file('cgroupfs.txt'), file('proc-cgroup.txt'));
   const kubelet = ofBoot(journals.kubelet).findLast((line) => line.comm === 'kubelet');
 
   return {
@@ -88,6 +94,9 @@ export function readRecording(name: RecordingName, options: RecordingOptions = {
       options.pods === false
         ? unknown('ERR_NOT_ASKED', 'the Kubernetes API was not asked', 'Name a kubeconfig.')
         : known(podsOfList(json('kubectl-pods.json'))),
+    cgroups: known(
+      applyDelegation(readCgroups(tree, { all: options.allCgroups ?? false }), file('systemctl-show-pods.txt')),
+    ),
   };
 }
 

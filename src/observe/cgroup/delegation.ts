@@ -1,0 +1,47 @@
+import type { CgroupFacts, CgroupScope } from '../../model/cgroups.ts';
+import { limits } from '../../model/limits.ts';
+import type { Run } from '../child.ts';
+import { observed } from '../unknown.ts';
+
+/**
+ * Asks systemd which of the scopes are delegated: one call for all. systemd also marks a delegated directory with an
+ * extended attribute (`trusted.delegate`), which only a program of its own could read here. What systemd does not tell
+ * stays unknown: no systemd, a container of its own, a scope that ended meanwhile.
+ */
+export async function withDelegation(facts: CgroupFacts, runner: Run): Promise<CgroupFacts> {
+  const names = [...new Set(scopesOf(facts).map((each) => unitOf(each.path)))]
+    .filter((name) => /^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}$/.test(name))
+    .slice(0, limits.cgroupUnitsAsked);
+  if (names.length === 0) return facts;
+  const answer = await observed(() =>
+    runner(['systemctl', 'show', '--no-pager', '--property=Id,Delegate,ControlGroup', '--', ...names]),
+  );
+  return answer.known ? applyDelegation(facts, answer.value.stdout) : facts;
+}
+
+/** The facts with what `systemctl show` says (blocks with ControlGroup and Delegate, parted by empty lines). */
+export function applyDelegation(facts: CgroupFacts, shown: string): CgroupFacts {
+  const delegated = new Map<string, boolean>();
+  for (const block of shown.split(/\n\s*\n/)) {
+    const path = /^ControlGroup=(\/.*)$/m.exec(block)?.[1];
+    const says = /^Delegate=(yes|no)$/m.exec(block)?.[1];
+    if (path !== undefined && says !== undefined) delegated.set(path, says === 'yes');
+  }
+  const mark = (scope: CgroupScope): CgroupScope => {
+    const says = delegated.get(scope.path);
+    return says === undefined ? scope : { ...scope, delegated: says };
+  };
+  return {
+    ...facts,
+    slices: facts.slices.map((each) => (each.scopes ? { ...each, scopes: each.scopes.map(mark) } : each)),
+    pods: facts.pods.map((each) => (each.scopes ? { ...each, scopes: each.scopes.map(mark) } : each)),
+  };
+}
+
+function scopesOf(facts: CgroupFacts): CgroupScope[] {
+  return [...facts.slices, ...facts.pods].flatMap((each) => each.scopes ?? []);
+}
+
+function unitOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}

@@ -57,7 +57,7 @@ export async function realNode(options: RealNodeOptions): Promise<RealNode> {
  * What the laboratory cannot have of a node it tells by itself: systemd, the API, and which boot it is. Its clocks and
  * its boot id are the machine's, so that the age of a line in a log is right.
  */
-export class RealNode {
+export class RealNode implements AsyncDisposable {
   readonly rig: RealRig;
   readonly clock = systemClock();
   readonly events: PodEvent[] = [];
@@ -255,6 +255,10 @@ export class RealNode {
     this.#cri?.close();
     await this.rig.close();
     await kubelet?.ended;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   #apiPods() {

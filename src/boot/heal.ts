@@ -59,7 +59,7 @@ export class Progress {
 
 /**
  * After the runtime serves and before kubelet starts: the exact floor of the clock from CRI's dates, then the safe
- * tier. Ends within `limitMs` (and a grace for a call in hand). Never throws but for a bug: what went wrong is in `why`.
+ * tier. Ends within `limitMs` (and a grace for a call in hand). Throws for a bug only: what went wrong is in `why`.
  */
 export function healBeforeKubelet(ports: BootHealPorts, options: BootHealOptions): Promise<HealRecord> {
   return step('before-kubelet', ports, options, async (progress, signal) => {

@@ -4,7 +4,7 @@ import { readTail } from '../observe/read-file.ts';
 
 /**
  * How many of the latest boots followed an unclean end within `limits.rebootLoopMs`, this one included. `text` is
- * early.sh's file: one line for each unclean boot, `<its date, s> <how long the boot before lived, s>`. The dates are of
+ * early.sh's file: one line for each unclean boot, `<its date, s> <how long the boot before lived, s>`. Dates are of
  * clocks that may be wrong (a board without a battery always begins on the same day), so both must fit. Pure.
  */
 export function uncleanBootsInARow(text: string): number {

@@ -18,7 +18,7 @@ import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
 
 /**
- * `sandwarden boot clock|heal`: what the units run. Whatever the node's state is, it ends with exit code 0, says what it
+ * `sandwarden boot clock|heal`: what the units run. Whatever the node's state, it ends with exit code 0, says what it
  * did on stdout (the journal of systemd) and writes it into our journal: kubelet starts anyway.
  */
 export async function run(args: Args, io: Io): Promise<ExitCode> {

@@ -9,12 +9,12 @@ export const sw201: Rule = {
   title: 'The last boot ended without a shutdown',
   severity: 'info',
   says: 'power cut, reset or freeze: every sandbox of the last boot came back dead, with its name reserved',
-  explanation: `After a shutdown in order the journal of that boot ends with the record of it. Here it does not: the power
-went, the kernel froze, or somebody pressed the button.
+  explanation: `After a shutdown in order the journal of that boot ends with the record of it. Here it does not: the
+power went, the kernel froze, or somebody pressed the button.
 
-That alone harms no pod. The runtime lists each sandbox of the last boot as NotReady and keeps its name; kubelet makes
-the next attempt beside it and removes the old one within a minute or two. It explains what is found beside it: a clock
-that was behind at the next boot (SW202), ghosts (SW101, SW102), half-created sandboxes (SW104).`,
+That alone harms no pod. The runtime lists each sandbox of the last boot as NotReady and keeps its name; kubelet
+makes the next attempt beside it and removes the old one within a minute or two. It explains what is found beside
+it: a clock that was behind at the next boot (SW202), ghosts (SW101, SW102), half-created sandboxes (SW104).`,
   evidence: 'the last journal entry of that boot, and the shutdown record that is missing',
   remedy: { tier: 'none', text: 'Nothing to do for the pods; find out why the power went.' },
   sources: [

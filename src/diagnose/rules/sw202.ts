@@ -14,14 +14,16 @@ export const sw202: Rule = {
   title: 'The clock was behind when the node booted',
   severity: 'warning',
   says: 'the node booted with its clock behind the end of the last boot, or the clock jumped after kubelet started',
-  explanation: `A boot cannot begin before the last one ended. Where its first dates are earlier than the last ones on the disk,
-the clock was behind: a board without a real-time clock or battery, an empty CMOS battery, a wrong time in the BIOS.
+  explanation: `A boot cannot begin before the last one ended. Where its first dates are earlier than the last ones
+on the disk, the clock was behind: a board without a real-time clock or battery, an empty CMOS battery, a wrong time
+in the BIOS.
 
 Sandboxes are dated by that clock. Those of the last boot are then dated in the future, and kubelet up to 1.34 takes
 them for the newest (SW102). The same comes of a clock that is set forward or back after kubelet has started.
 
-The cure removes nothing: put the clock at least past the last date on the disk before the runtime and kubelet start.
-The boot hook does that (the clock floor), from witnesses that agree; time synchronisation does the rest later.`,
+The cure removes nothing: put the clock at least past the last date on the disk before the runtime and kubelet
+start. The boot hook does that (the clock floor), from witnesses that agree; time synchronisation does the rest
+later.`,
   evidence:
     "the end of the last boot and the beginning of this one, or kubelet's start by both clocks; how time is kept",
   remedy: { tier: 'none', text: 'Install the boot hook, a battery, and time synchronisation.' },

@@ -9,12 +9,14 @@ export const sw203: Rule = {
   title: 'A boot hook asks the runtime before it runs',
   severity: 'warning',
   says: 'a unit calls crictl or ctr before the runtime exists, or is ordered after a unit that is not there',
-  explanation: `containerd is a child of k3s and RKE2. Before their unit has started there is no socket, so \`crictl\` in an
-\`ExecStartPre=\` of that unit (or in a unit that runs \`Before=\` it) fails and prints nothing; \`xargs\` then runs nothing
-(or prints a help text), and \`|| true\` or \`2>/dev/null\` turn the failure into a success. The hook "works" at each boot and
-has never cleaned anything. What looked like its merit was the restart, and kubelet's own garbage collection.
+  explanation: `containerd is a child of k3s and RKE2. Before their unit has started there is no socket, so
+\`crictl\` in an \`ExecStartPre=\` of that unit (or in a unit that runs \`Before=\` it) fails and prints nothing;
+\`xargs\` then runs nothing (or prints a help text), and \`|| true\` or \`2>/dev/null\` turn the failure into a
+success. The hook "works" at each boot and has never cleaned anything. What looked like its merit was the restart,
+and kubelet's own garbage collection.
 
-\`After=containerd.service\` orders nothing on such a node: the unit does not exist, and systemd says nothing about that.
+\`After=containerd.service\` orders nothing on such a node: the unit does not exist, and systemd says nothing about
+that.
 
 Were the runtime there, the usual line (remove every NotReady sandbox) would also remove those of finished Jobs, and
 with them their logs. NotReady is normal after a reboot.`,

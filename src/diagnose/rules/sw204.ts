@@ -11,11 +11,11 @@ export const sw204: Rule = {
   title: 'The node loses its boots, one after the other',
   severity: 'warning',
   says: 'the last three boots all ended without a shutdown, within an hour',
-  explanation: `One unclean end is a power cut. Three within an hour are a cause that comes again: a power supply that breaks down
-under load, a watchdog, a kernel that panics, or something that runs at each boot.
+  explanation: `One unclean end is a power cut. Three within an hour are a cause that comes again: a power supply
+that breaks down under load, a watchdog, a kernel that panics, or something that runs at each boot.
 
-Whatever runs at boot may be a part of such a loop, the boot hook too. From the third unclean boot within an hour on it
-only reports what it would do, until a boot has lived for longer.`,
+Whatever runs at boot may be a part of such a loop, the boot hook too. From the third unclean boot within an hour on
+it only reports what it would do, until a boot has lived for longer.`,
   evidence: 'each boot with its end and how long it lived',
   remedy: { tier: 'none', text: 'Find what the boots have in common; the hook only reports meanwhile.' },
   sources: ['systemd-journald: boot ids; src/boot/reboot-loop.ts'],

@@ -75,7 +75,7 @@ export async function prepare(files: Rooted, options: PrepareOptions): Promise<P
     steps.push({ kind: 'write', file, why: why.step });
     if (why.conflict === undefined) continue;
     conflicts.push(conflictOf(file, why.conflict, standing));
-    if (why.conflict === 'foreign' && standing.kind === 'file') {
+    if (why.conflict === 'foreign' && standing.kind === 'file' && !OURS.test(standing.content.toString('utf8'))) {
       replaced.set(file.path, { mode: standing.mode, base64: standing.content.toString('base64') });
     }
   }
@@ -83,6 +83,9 @@ export async function prepare(files: Rooted, options: PrepareOptions): Promise<P
   await planRemovals(files, plan, { before, steps, conflicts });
   return { layout, program, plan, before, steps, conflicts, replaced, notes };
 }
+
+/** What an install wrote whose record was lost: it need not come back. */
+const OURS = /^# Written by .sandwarden install/;
 
 interface Draft {
   readonly before: Manifest | undefined;

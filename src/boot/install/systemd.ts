@@ -15,7 +15,7 @@ export interface Systemd {
   reload(): Promise<void>;
   /** Arms what tells a clean shutdown from a power cut, for this boot too. Throws as reload. */
   start(): Promise<void>;
-  stop(): Promise<void>;
+  stop(units: readonly string[]): Promise<void>;
   /** The properties of each unit, in the order asked for. Throws as reload. */
   show(units: readonly string[]): Promise<ReadonlyMap<string, string>[]>;
 }
@@ -30,7 +30,7 @@ export function systemdHere(run: Run = runProgram): Systemd {
       await markJudged();
       await run(['systemctl', 'start', '--', ...started]);
     },
-    stop: async () => void (await run(['systemctl', 'stop', '--', ...started.toReversed()])),
+    stop: async (units) => void (await run(['systemctl', 'stop', '--', ...units])),
     show: async (units) => {
       const { stdout } = await run(['systemctl', 'show', `--property=${properties.join(',')}`, '--', ...units]);
       return stdout

@@ -56,7 +56,7 @@ export async function removeInstalled(
   const notes: string[] = [];
   const lock = await (await openState()).lock(clock.wallNs());
   try {
-    await stopped(machine, notes);
+    await stopped(machine, manifest, notes);
     const changes = new Changes(files);
     try {
       const back = new Map(manifest.files.map((file) => [file.path, file.replaced]));
@@ -89,9 +89,13 @@ export async function removeInstalled(
 /** What early.sh keeps beside the journal. */
 const stateFiles = ['clean', 'heartbeat', 'boots'];
 
-async function stopped({ systemd }: Machine, notes: string[]): Promise<void> {
+async function stopped({ systemd }: Machine, manifest: Manifest, notes: string[]): Promise<void> {
+  const units = manifest.files
+    .map((file) => posix.basename(file.path))
+    .filter((name) => /\.(service|timer)$/.test(name));
+  if (units.length === 0) return;
   try {
-    await systemd?.stop();
+    await systemd?.stop(units);
   } catch (error) {
     if (!isSandwardenError(error, 'ERR_COMMAND_FAILED')) throw error;
     // Units that were never loaded cannot be stopped, and need not be.

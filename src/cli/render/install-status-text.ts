@@ -13,7 +13,7 @@ export function statusText(status: InstallStatus, style: Style): string {
   for (const path of status.missing) say(`missing: ${path}`);
   if (status.changed.length + status.missing.length > 0) say("'sandwarden install' shows the difference.");
   if (status.units.length > 0) lines.push('', 'At this boot:');
-  for (const unit of status.units) say(`${unit.name.padEnd(29)} ${wordOf(unit)}`);
+  for (const unit of status.units) lines.push(...hang(wordOf(unit), style.width, `  ${unit.name.padEnd(30)} `, '    '));
   const { thisBoot, did } = status;
   if (thisBoot.judged) {
     lines.push('');

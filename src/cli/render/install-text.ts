@@ -7,7 +7,7 @@ import { exact, paint, type Style } from './style.ts';
 export function planScript({ layout, plan, steps, notes, conflicts }: Prepared): string {
   const lines = ['#!/bin/sh', `# ${layout.title}, by:`, ...layout.from.map((path) => `#   ${path}`)];
   for (const note of notes) lines.push(`# ${note}`);
-  lines.push('set -eu');
+  lines.push('set -eu', 'install -d -m 700 /var/lib/sandwarden');
   for (const { path, mode, content } of plan.files) {
     lines.push('', `# ${path}: ${stateOf(path, steps, conflicts)}`);
     lines.push(`install -D -m ${mode.toString(8)} /dev/stdin ${quoted(path)} <<'END_OF_FILE'`);

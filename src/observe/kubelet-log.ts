@@ -15,7 +15,8 @@ type WithoutSpan<T> = T extends Span ? Omit<T, keyof Span> : never;
  * Reads kubelet's log line by line (`add`) with bounded memory, and says what it told (`result`).
  * Of errors only those of severity E and W count: an event or an object that is logged for information may quote
  * what a pod's author wrote. Of the rest only kubelet's own sentences are read (SandboxChanges).
- * Sources: the messages of kubelet 1.20–1.36 in remote_runtime.go, kuberuntime_{sandbox,container,manager,gc}.go, pod_workers.go, server.go.
+ * Sources: the messages of kubelet 1.20–1.36 in remote_runtime.go, pod_workers.go, server.go and
+ * kuberuntime_{sandbox,container,manager,gc}.go.
  */
 export class KubeletLogReader {
   readonly #nowNs: bigint;

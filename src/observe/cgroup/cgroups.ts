@@ -59,8 +59,8 @@ function refuseOwnNamespace(fs: CgroupFs): void {
   if (own === undefined || own === FIRST_CGROUP_NAMESPACE) return;
   throw new SandwardenError('ERR_NOT_SUPPORTED', 'this process sees only its own part of the cgroup tree', {
     hint:
-      'It runs in a container with its own cgroup namespace. Run it on the node itself, or from a privileged pod with ' +
-      'hostPID: nsenter --target 1 --cgroup --mount sandwarden …',
+      'It runs in a container with its own cgroup namespace. Run it on the node itself, or from a privileged pod ' +
+      'with hostPID: nsenter --target 1 --cgroup --mount sandwarden …',
   });
 }
 

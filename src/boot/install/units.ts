@@ -215,7 +215,7 @@ function bootUnit(layout: Layout, program: Program, { limitMs, clockFloor }: Uni
         [
           'Type=oneshot',
           `ExecStartPre=-/bin/touch ${runDir}/heal-started ${runDir}/${flags.afterKubelet}`,
-          `ExecStart=-${command(program)} ${args.join(' ')}`,
+          `ExecStart=${command(program)} ${args.join(' ')}`,
           '# Its own limit ends it first; this one ends what hangs. Either way kubelet starts.',
           `TimeoutStartSec=${seconds(limitMs + 2 * limits.interruptGraceMs)}`,
           `TimeoutStopSec=${isChild ? seconds(limits.containerdStopMs + 5_000) : 5}`,
@@ -250,7 +250,7 @@ function afterUnit({ kubeletUnits, endpoint, boot }: Layout, program: Program): 
           '# The boot is not kept waiting for it.',
           'Type=exec',
           `ExecStartPre=-/bin/touch ${runDir}/after-started`,
-          `ExecStart=-${command(program)} boot heal --after-kubelet --layout ${boot}${socket}`,
+          `ExecStart=${command(program)} boot heal --after-kubelet --layout ${boot}${socket}`,
           `RuntimeMaxSec=${seconds(limits.bootWatchMs + 4 * limits.interruptGraceMs)}`,
           'TimeoutStopSec=15',
           ...reaching(program, hardened),

@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { benchCheck, benchMemory } from './check.ts';
+import { benchHeal } from './heal.ts';
 import { type Figure, isOver, machineLine, table } from './report.ts';
 import { benchStart } from './start.ts';
 
@@ -11,6 +12,7 @@ const benches: Readonly<Record<string, (repetitions: number) => Promise<Figure[]
   start: benchStart,
   check: benchCheck,
   memory: benchMemory,
+  heal: benchHeal,
 };
 
 const { values, positionals } = parseArgs({

@@ -1,4 +1,5 @@
 import type { Moment } from './records.ts';
+import type { RuntimeHandler } from './runtime-config.ts';
 
 /** The machine at the moment of the look. */
 export interface NodeFacts {
@@ -66,6 +67,9 @@ export interface RuntimeFacts {
   readonly stateDir?: string;
   /** `systemd` or `cgroupfs` by RuntimeConfig; absent where the runtime does not implement it. */
   readonly cgroupDriver?: string;
+  /** The handlers as the running daemon has them, and which of them a pod without a RuntimeClass gets. */
+  readonly handlers?: readonly RuntimeHandler[];
+  readonly defaultHandler?: string;
   /** Milliseconds each call took. */
   readonly latencyMs: Readonly<Record<string, number>>;
 }

@@ -1,9 +1,9 @@
+import type { CgroupDriver } from './cgroups.ts';
+
 /**
  * The configuration of the runtime and of kubelet, as far as it decides who makes the pods' cgroups.
  * Nothing else of these files is kept: they hold the passwords of registries.
  */
-
-export type CgroupDriver = 'systemd' | 'cgroupfs';
 
 /** A line of a file. */
 export interface FileLine {
@@ -76,7 +76,10 @@ export interface RuntimeConfigFacts {
   /** Why the runtime would not start with these files. */
   readonly refusal?: { readonly text: string; readonly at?: FileLine };
   readonly lost: readonly LostSetting[];
-  /** `containerd config dump`, where the binary could be asked: the runtime's own view of its files. */
+  /**
+   * `containerd config dump`, the runtime's own view of its files; asked only where these give something else than
+   * what is in force, or nothing.
+   */
   readonly dump?: { readonly settings: HandlerSettings } | { readonly refusal: string };
   /** Units that write these files, in any order; absent where systemd could not be asked. */
   readonly writers?: readonly ConfigWriter[];
@@ -92,7 +95,7 @@ export interface ConfigWriter {
   readonly orderedBefore: boolean;
   /** The runtime's unit. */
   readonly runtimeUnit: string;
-  /** When it was last started, and when it had ended or was up, microseconds since boot; absent where it did not run. */
+  /** When it was last started, and when it was up or over, microseconds since boot; absent where it did not run. */
   readonly startedUs?: bigint;
   readonly doneUs?: bigint;
   /** When the runtime's unit was last started, microseconds since boot. */

@@ -12,6 +12,7 @@ import type {
 } from './node.ts';
 import type { Observed } from './observed.ts';
 import type { KubeletLog, RuntimeLog } from './records.ts';
+import type { KubeletConfigFacts, RuntimeConfigFacts } from './runtime-config.ts';
 import type { Container, Sandbox, SandboxDetail } from './sandbox.ts';
 
 /** The version of the snapshot file. A reader refuses what it does not know. */
@@ -44,6 +45,10 @@ export interface Snapshot {
   readonly units?: Observed<UnitsFacts>;
   /** The pods' part of the cgroup tree; absent in files of earlier versions: unknown. */
   readonly cgroups?: Observed<CgroupFacts>;
+  /** What the runtime's files say of cgroup drivers; absent in files of earlier versions: unknown. */
+  readonly runtimeConfig?: Observed<RuntimeConfigFacts>;
+  /** kubelet's cgroup driver and where it is named; absent in files of earlier versions: unknown. */
+  readonly kubeletConfig?: Observed<KubeletConfigFacts>;
 }
 
 /** The sources of a snapshot, in the order a report lists what was not looked at. */
@@ -63,5 +68,10 @@ export const snapshotSources = [
 ] as const satisfies readonly (keyof Snapshot)[];
 
 /** The sources that a file of an earlier version may lack. */
-export const laterSources = ['units', 'cgroups'] as const satisfies readonly (keyof Snapshot)[];
+export const laterSources = [
+  'units',
+  'cgroups',
+  'runtimeConfig',
+  'kubeletConfig',
+] as const satisfies readonly (keyof Snapshot)[];
 export type SnapshotSource = (typeof snapshotSources)[number] | (typeof laterSources)[number];

@@ -1,9 +1,10 @@
-import { parseInfo, type RecordOf, record, text } from '../cri/info.ts';
+import { bool, parseInfo, type RecordOf, record, text } from '../cri/info.ts';
 import type { CriReader, CriStatus, CriVersion } from '../cri/types.ts';
 import { limits } from '../model/limits.ts';
 import type { RuntimeFacts } from '../model/node.ts';
 import { known, type Observed, valueOr } from '../model/observed.ts';
 import type { KubeletLog } from '../model/records.ts';
+import type { RuntimeHandler } from '../model/runtime-config.ts';
 import type { Container, Sandbox, SandboxDetail } from '../model/sandbox.ts';
 import { inParallel } from './pool.ts';
 import { observed, unknownFrom } from './unknown.ts';
@@ -83,8 +84,24 @@ function configFacts(info: RecordOf<string>): Partial<RuntimeFacts> {
     cniBinDir: text(cni, 'binDir') || (Array.isArray(bins) && typeof bins[0] === 'string' ? bins[0] : undefined),
     rootDir: text(config, 'containerdRootDir') ?? text(config, 'rootDir'),
     stateDir: text(config, 'stateDir'),
+    handlers: handlersOf(config),
+    defaultHandler: text(record(config, 'containerd'), 'defaultRuntimeName'),
   };
   return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
+}
+
+/** containerd's runtimes as they are in force: an option that is not there is false. */
+function handlersOf(config: RecordOf<unknown> | undefined): RuntimeHandler[] | undefined {
+  const runtimes = record(record(config, 'containerd'), 'runtimes');
+  if (runtimes === undefined) return undefined;
+  return Object.keys(runtimes)
+    .sort()
+    .map((name) => {
+      const runtime = record(runtimes, name);
+      const runtimeType = text(runtime, 'runtimeType');
+      const systemdCgroup = bool(record(runtime, 'options') ?? {}, 'SystemdCgroup') ?? false;
+      return { name, ...(runtimeType === undefined ? {} : { runtimeType }), systemdCgroup };
+    });
 }
 
 /**

@@ -16,11 +16,13 @@ import type {
 } from '../model/node.ts';
 import { known, type Observed, unknown, valueOr } from '../model/observed.ts';
 import type { KubeletLog, RuntimeLog } from '../model/records.ts';
+import type { KubeletConfigFacts, RuntimeConfigFacts } from '../model/runtime-config.ts';
 import { type Snapshot, snapshotFormat } from '../model/snapshot.ts';
 import { observeBoots } from './boots.ts';
 import { observeCgroups } from './cgroup/cgroups.ts';
 import { type Run, run } from './child.ts';
 import { observeClock } from './clock.ts';
+import { observeConfigs } from './config/look.ts';
 import { type CriObservation, type EndpointInfo, needsDetail, observeCri, readDetails } from './cri.ts';
 import { findEndpoint } from './endpoint.ts';
 import { observeProcesses } from './holders.ts';
@@ -45,6 +47,8 @@ export interface SourceOverrides {
   readonly processes?: () => Promise<Observed<ProcessFacts>>;
   readonly units?: () => Promise<Observed<UnitsFacts>>;
   readonly cgroups?: () => Promise<Observed<CgroupFacts>>;
+  readonly runtimeConfig?: () => Promise<Observed<RuntimeConfigFacts>>;
+  readonly kubeletConfig?: () => Promise<Observed<KubeletConfigFacts>>;
 }
 
 export interface ObserveOptions {
@@ -120,7 +124,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     podsHere(options, node),
   ]);
   const [clockFacts, bootList, runtimeUnit, runtimeLogFacts, processFacts, kubelet, units, cgroups, pods] = rest;
-  return {
+  const snapshot: Snapshot = {
     format: snapshotFormat,
     takenBy: options.version,
     node: facts,
@@ -139,6 +143,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     units,
     ...(cgroups === undefined ? {} : { cgroups }),
   };
+  return { ...snapshot, ...(await observeConfigs(snapshot, socket, root, runner, sources)) };
 }
 
 interface ChosenEndpoint {

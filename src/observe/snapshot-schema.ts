@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { cgroupDrivers, qosClasses } from '../model/cgroups.ts';
 import { errorCodes } from '../model/errors.ts';
 import { snapshotFormat } from '../model/snapshot.ts';
+import { handlerSchema, kubeletConfigSchema, runtimeConfigSchema } from './config/schema.ts';
 
 /**
  * The snapshot file: the types of src/model as JSON, with every bigint as a decimal text.
@@ -52,6 +53,8 @@ const runtime = v.object({
   rootDir: optional(text),
   stateDir: optional(text),
   cgroupDriver: optional(text),
+  handlers: optional(v.array(handlerSchema)),
+  defaultHandler: optional(text),
   latencyMs: v.record(text, v.number()),
 });
 const unit = v.object({ name: text, activeState: text, subState: text, since: optional(moment) });
@@ -232,4 +235,6 @@ export const snapshotSchema = v.object({
   pods: observed(v.array(pod)),
   units: optional(observed(units)),
   cgroups: optional(observed(cgroups)),
+  runtimeConfig: optional(observed(runtimeConfigSchema)),
+  kubeletConfig: optional(observed(kubeletConfigSchema)),
 });

@@ -16,4 +16,6 @@ export const sourceNames: Readonly<Record<SnapshotSource, string>> = {
   pods: 'pods of the API',
   units: 'units of systemd',
   cgroups: 'the cgroup tree',
+  runtimeConfig: "the runtime's configuration",
+  kubeletConfig: "kubelet's configuration",
 };

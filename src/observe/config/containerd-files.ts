@@ -18,7 +18,8 @@ export interface LoadedConfig {
  * Loads containerd's configuration as its LoadConfig does: breadth first, each path once, imports in the order they
  * are written. They are relative to the file that names them (resolveImports). Before containerd pull requests 9834
  * and 9835 (1.7.14, 1.6.29) a pattern was relative to the daemon's own folder (`cwd`); what it finds has a relative
- * name then, and may be loaded twice. A first file that is not there is no error: containerd then has its built-in defaults.
+ * name then, and may be loaded twice.
+ * A first file that is not there is no error: containerd then has its built-in defaults.
  * Throws what the source throws: ERR_FORBIDDEN, ERR_FILE; and ERR_CONFIG where there are too many files.
  */
 export async function loadContainerd(

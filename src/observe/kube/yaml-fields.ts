@@ -64,6 +64,12 @@ export class Fields {
     });
   }
 
+  /** The line that `key` stands in, 1 where it is absent. */
+  lineOf(key: string): number {
+    const at = (this.#pairs(key)[0]?.key as Node | undefined)?.range;
+    return at ? this.#where.lines.linePos(at[0]).line : 1;
+  }
+
   has(key: string): boolean {
     return this.#node(key) !== undefined;
   }

@@ -1,0 +1,78 @@
+import * as v from 'valibot';
+
+/** The part of the snapshot file that src/model/runtime-config.ts describes. */
+const text = v.string();
+const flag = v.boolean();
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const big = v.pipe(
+  v.string(),
+  v.regex(/^-?\d{1,20}$/, 'must be a whole number written as text'),
+  v.transform((digits) => BigInt(digits)),
+);
+const optional = v.exactOptional;
+
+const fileLine = v.object({ file: text, line: count });
+
+/** A handler of the runtime. */
+export const handlerSchema = v.object({
+  name: text,
+  runtimeType: optional(text),
+  systemdCgroup: flag,
+  at: optional(fileLine),
+});
+
+const settings = v.object({
+  handlers: v.array(handlerSchema),
+  defaultHandler: text,
+  defaultAt: optional(fileLine),
+});
+
+/** `runtimeConfig` of a snapshot. */
+export const runtimeConfigSchema = v.object({
+  rule: v.picklist(['replace-plugins', 'migrate-merged', 'migrate-each', 'cri-o']),
+  file: text,
+  fileFrom: text,
+  files: v.array(
+    v.object({ path: text, version: optional(count), modifiedNs: optional(big), importedBy: optional(fileLine) }),
+  ),
+  template: optional(text),
+  version: optional(count),
+  settings: optional(settings),
+  refusal: optional(v.object({ text, at: optional(fileLine) })),
+  lost: v.array(
+    v.object({
+      key: text,
+      value: text,
+      at: fileLine,
+      effective: text,
+      reason: v.picklist(['plugin-replaced', 'section-ignored']),
+      by: fileLine,
+    }),
+  ),
+  dump: optional(v.union([v.object({ settings }), v.object({ refusal: text })])),
+  writers: optional(
+    v.array(
+      v.object({
+        unit: text,
+        how: text,
+        at: optional(fileLine),
+        orderedBefore: flag,
+        runtimeUnit: text,
+        startedUs: optional(big),
+        doneUs: optional(big),
+        runtimeStartedUs: optional(big),
+      }),
+    ),
+  ),
+});
+
+/** `kubeletConfig` of a snapshot. */
+export const kubeletConfigSchema = v.object({
+  files: v.array(v.object({ path: text, modifiedNs: optional(big) })),
+  drivers: v.array(
+    v.object({ driver: text, from: v.picklist(['default', 'file', 'drop-in', 'flag']), at: optional(fileLine) }),
+  ),
+  asksRuntime: optional(flag),
+  cgroupRoot: optional(text),
+  onDisk: v.array(v.picklist(['systemd', 'cgroupfs'])),
+});

@@ -108,7 +108,7 @@ async function withContainerdUnit(files: Rooted, part: Pick<Layout, 'title' | 'k
   if (crio !== undefined && (runtime === undefined || (crio.enabled && !runtime.enabled))) throw runsOnCrio();
   if (runtime === undefined) {
     throw new SandwardenError('ERR_NOT_SUPPORTED', `${part.title}: there is no containerd.service`, {
-      hint: 'Boot healing is ordered after the unit of the runtime; a runtime that is started otherwise is not supported.',
+      hint: 'Boot healing is ordered after the unit of the runtime; one that is started otherwise is not supported.',
     });
   }
   const { root, address, from } = await containerdPlaces(files, runtime);

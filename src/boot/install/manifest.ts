@@ -27,7 +27,6 @@ const schema = v.object({
 });
 
 export type Manifest = v.InferOutput<typeof schema>;
-export type ManifestFile = Manifest['files'][number];
 
 /** What was installed; undefined where nothing was. Throws ERR_CONFIG for a file that is cut off or not ours. */
 export async function readManifest(files: Rooted): Promise<Manifest | undefined> {

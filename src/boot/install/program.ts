@@ -47,7 +47,7 @@ async function checkPart(files: Rooted, path: string): Promise<void> {
   const { path: found, stat, links } = await files.resolve(path);
   if (!stat?.isFile()) {
     throw new SandwardenError('ERR_FILE', `the program's ${safeText(path, 300)} is not there`, {
-      hint: `Put the program there first ('make install'${files.root === '' ? '' : ' DESTDIR=…'}), or name another with --program.`,
+      hint: `'make install${files.root === '' ? '' : ' DESTDIR=…'}' puts it there; --program names another.`,
     });
   }
   const places = [found, ...links.map((link) => posix.dirname(link.from))];
@@ -56,7 +56,7 @@ async function checkPart(files: Rooted, path: string): Promise<void> {
       const part = await files.resolve(at, { keepLast: true });
       if (part.stat === undefined || isGuarded(part.stat, files.owner)) continue;
       throw new SandwardenError('ERR_FORBIDDEN', `${safeText(at, 300)} can be changed by others than root`, {
-        hint: `root would run it at each boot. Use 'make install', or chown root: and chmod go-w '${safeText(at, 300)}'.`,
+        hint: `root would run it at each boot: 'make install', or chown root: and chmod go-w '${safeText(at, 300)}'.`,
       });
     }
   }

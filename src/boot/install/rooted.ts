@@ -122,7 +122,9 @@ export function translated(error: unknown, path: string): unknown {
   const name = safeText(path, 300);
   if (error.code === 'EACCES' || error.code === 'EPERM') {
     return new SandwardenError('ERR_FORBIDDEN', `no permission: ${name} (${error.code})`, {
-      hint: 'Run it as root (sudo sandwarden …). Where root is refused too, the file is immutable (lsattr) or a policy forbids it.',
+      hint:
+        'Run it as root (sudo sandwarden …). Where root is refused too, the file is immutable (lsattr) or a policy ' +
+        'forbids it.',
       cause: error,
     });
   }

@@ -59,7 +59,7 @@ export function planUnits(layout: Layout, program: Program, options: UnitOptions
   const units = parts.map(({ name, sections }) => ({
     path: `${unitFolder}/${name}`,
     mode: 0o644,
-    content: `# Written by 'sandwarden install'; 'sandwarden uninstall' takes it away.\n${sections.map(text).join('\n')}`,
+    content: `${heading}\n${sections.map(text).join('\n')}`,
   }));
   const links = parts.flatMap(({ name, wantedBy }) =>
     wantedBy.map((target) => ({ path: `${unitFolder}/${target}.wants/${name}`, target: `${unitFolder}/${name}` })),
@@ -67,6 +67,8 @@ export function planUnits(layout: Layout, program: Program, options: UnitOptions
   const conf = { path: bootConfPath, mode: 0o644, content: renderBootConf(confOf(layout, program, options)) };
   return { files: [conf, ...units], links };
 }
+
+const heading = "# Written by 'sandwarden install'; 'sandwarden uninstall' takes it away.";
 
 interface Unit {
   readonly name: string;

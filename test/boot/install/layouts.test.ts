@@ -74,7 +74,7 @@ describe("containerd's root", () => {
   });
   test('another configuration in a drop-in, and its flag wins', async () => {
     const dropIn = (flags: string) => ({
-      '/etc/systemd/system/containerd.service.d/override.conf': `[Service]\nExecStart=\nExecStart=/usr/bin/containerd ${flags}\n`,
+      '/etc/systemd/system/containerd.service.d/a.conf': `[Service]\nExecStart=\nExecStart=/usr/bin/containerd ${flags}\n`,
       '/srv/c.toml': 'root = "/srv/root"\n[grpc]\naddress = "/srv/c.sock"\n',
     });
     assert.equal(await root(dropIn('-c /srv/c.toml')), '/srv/root');

@@ -73,8 +73,9 @@ describe("containerd's root", () => {
     assert.equal(await root({ '/etc/containerd/config.toml': 'imports = ["*.toml"]\nroot = "/one"\n' }), '/one');
   });
   test('another configuration in a drop-in, and its flag wins', async () => {
+    const service = (flags: string) => `[Service]\nExecStart=\nExecStart=/usr/bin/containerd ${flags}\n`;
     const dropIn = (flags: string) => ({
-      '/etc/systemd/system/containerd.service.d/a.conf': `[Service]\nExecStart=\nExecStart=/usr/bin/containerd ${flags}\n`,
+      '/etc/systemd/system/containerd.service.d/a.conf': service(flags),
       '/srv/c.toml': 'root = "/srv/root"\n[grpc]\naddress = "/srv/c.sock"\n',
     });
     assert.equal(await root(dropIn('-c /srv/c.toml')), '/srv/root');

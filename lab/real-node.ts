@@ -98,7 +98,7 @@ export class RealNode implements AsyncDisposable {
     return this.#cri;
   }
 
-  /** Powers on; resolves when containerd answers and kubelet is started, or containerd has given up (its last words). */
+  /** Powers on, until containerd answers and kubelet is started, or containerd has given up: then its last words. */
   async boot({ datesAheadS = 0, kubelet = 'runs' }: BootOptions = {}): Promise<string | undefined> {
     if (datesAheadS !== 0) await this.rig.shiftDates(datesAheadS);
     const byNs = BigInt(datesAheadS) * 1_000_000_000n;

@@ -62,14 +62,17 @@ async function pauseAlive(cri: CriReader, sandboxId: string): Promise<boolean | 
  * a kubelet that is gone is seen at once, one that came up is seen that much later, long before it has synced a pod.
  */
 function identityReader(socket: string, clock: Clock): () => Promise<Identity> {
-  let last: { readonly atNs: bigint; readonly identity: Identity } | undefined;
+  let last: { readonly atNs: bigint; readonly identity: Promise<Identity> } | undefined;
   return async () => {
     const nowNs = clock.uptimeNs();
     const isFresh = last !== undefined && nowNs - last.atNs < BigInt(limits.identityFreshMs) * 1_000_000n;
-    if (last !== undefined && isFresh && (await stillThere(last.identity))) return last.identity;
-    const identity = await readIdentity(socket);
-    last = { atNs: nowNs, identity };
-    return identity;
+    // A scan that is under way serves all who ask meanwhile: four removals at once would each make their own.
+    if (last !== undefined && isFresh) {
+      const identity = await last.identity;
+      if (await stillThere(identity)) return identity;
+    }
+    last = { atNs: nowNs, identity: readIdentity(socket) };
+    return last.identity;
   };
 }
 

@@ -17,7 +17,7 @@ export interface Systemd {
   start(): Promise<void>;
   stop(units: readonly string[]): Promise<void>;
   /** The properties of each unit, in the order asked for. Throws as reload. */
-  show(units: readonly string[]): Promise<ReadonlyMap<string, string>[]>;
+  show(units: readonly string[]): Promise<readonly ReadonlyMap<string, string>[]>;
 }
 
 /** systemd of this machine. */
@@ -31,14 +31,14 @@ export function systemdHere(run: Run = runProgram): Systemd {
       await run(['systemctl', 'start', '--', ...started]);
     },
     stop: async (units) => void (await run(['systemctl', 'stop', '--', ...units])),
-    show: async (units) => {
-      const { stdout } = await run(['systemctl', 'show', `--property=${properties.join(',')}`, '--', ...units]);
-      return stdout
-        .trim()
-        .split(/\n\s*\n/)
-        .map((block) => new Map(block.split('\n').map((line) => pairOf(line))));
-    },
+    // One call each: what parts two units in the output of one call is an empty line, and `run` drops those.
+    show: (units) => Promise.all(units.map((unit) => shown(run, unit))),
   };
+}
+
+async function shown(run: Run, unit: string): Promise<ReadonlyMap<string, string>> {
+  const { stdout } = await run(['systemctl', 'show', `--property=${properties.join(',')}`, '--', unit]);
+  return new Map(stdout.split('\n').map((line) => pairOf(line)));
 }
 
 /** What status asks of each unit. */

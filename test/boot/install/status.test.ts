@@ -36,14 +36,9 @@ const quietBoot: Record<string, string[]> = {
 function systemdSaying(change: Record<string, string[]> = {}) {
   const said = { ...quietBoot, ...change };
   const run = async (argv: readonly string[]) => {
-    const units = argv.slice(argv.indexOf('--') + 1);
-    const blocks = units.map((unit) => [
-      `Id=${unit}`,
-      'LoadState=loaded',
-      'NeedDaemonReload=no',
-      ...(said[unit] ?? []),
-    ]);
-    return { stdout: blocks.map((block) => block.join('\n')).join('\n\n'), stderr: '' };
+    const unit = argv.at(-1) ?? '';
+    const lines = [`Id=${unit}`, 'LoadState=loaded', 'NeedDaemonReload=no', ...(said[unit] ?? [])];
+    return { stdout: lines.join('\n'), stderr: '' };
   };
   return systemdHere(run);
 }

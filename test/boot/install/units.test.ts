@@ -58,7 +58,7 @@ test('options reach the units and boot.conf', async () => {
   assert.equal(conf.syncWaitMs, 20_000);
   assert.match(contentOf('sandwarden-boot.service'), /--limit 30 --no-clock-floor\n/);
   assert.match(contentOf('sandwarden-boot.service'), /TimeoutStartSec=60\n/);
-  assert.match(contentOf('sandwarden-clock.service'), /TimeoutStartSec=35\n/);
+  assert.match(contentOf('sandwarden-clock.service'), /TimeoutStartSec=80\n/);
 });
 
 const kubelet: Layout = {

@@ -12,6 +12,12 @@ import { sw201 } from './rules/sw201.ts';
 import { sw202 } from './rules/sw202.ts';
 import { sw203 } from './rules/sw203.ts';
 import { sw204 } from './rules/sw204.ts';
+import { sw501 } from './rules/sw501.ts';
+import { sw508 } from './rules/sw508.ts';
+import { sw509 } from './rules/sw509.ts';
+import { sw510 } from './rules/sw510.ts';
+import { sw511 } from './rules/sw511.ts';
+import { sw601 } from './rules/sw601.ts';
 import { sw701 } from './rules/sw701.ts';
 import { sw702 } from './rules/sw702.ts';
 import { sw703 } from './rules/sw703.ts';
@@ -31,6 +37,12 @@ export const catalogue: readonly Rule[] = [
   sw202,
   sw203,
   sw204,
+  sw501,
+  sw508,
+  sw509,
+  sw510,
+  sw511,
+  sw601,
   sw701,
   sw702,
   sw703,

@@ -1,9 +1,10 @@
 import type { Finding, Link } from '../model/finding.ts';
 import { valueOr } from '../model/observed.ts';
-import type { Moment } from '../model/records.ts';
 import { bootClock } from './boot-clock.ts';
+import { cgroupLinks, isOfCgroups } from './cgroup-chain.ts';
 import type { Facts } from './facts.ts';
 import { describeKubelet } from './ghost-finding.ts';
+import { spanOf } from './span.ts';
 import { agoNs, describeDate, describeDuration } from './time.ts';
 
 /**
@@ -21,6 +22,7 @@ export function buildChain(facts: Facts, findings: readonly Finding[]): Link[] {
     hungRequest(facts, codes, errors),
     ...(codes.has('SW105') || codes.has('SW701') ? [runtimeDown(facts, errors)] : []),
     refused(facts),
+    ...cgroupLinks(facts, errors),
     podsDown(errors),
   ];
   return links.filter((each): each is Link => each !== undefined);
@@ -164,30 +166,11 @@ function podsDown(errors: readonly Finding[]): Link | undefined {
     at: null,
     agoNs: 0n,
     lastedNs: null,
-    text: `${count(pods.length, 'pod does', 'pods do')} not run`,
+    text: `${count(pods.length, 'pod does', 'pods do')} not ${errors.every(isOfCgroups) ? 'stay up' : 'run'}`,
     evidence: pods.length > 4 ? `${shown} and ${pods.length - 4} more` : shown,
   };
 }
 
-/** When the first of some records was written, and how long they went on. */
-function spanOf(
-  facts: Facts,
-  spans: readonly { first: Moment; last: Moment }[],
-): Pick<Link, 'at' | 'agoNs' | 'lastedNs'> {
-  const node = facts.node;
-  if (node === undefined || spans.length === 0) return { at: null, agoNs: null, lastedNs: null };
-  const firsts = spans.map((each) => agoNs(each.first, node)).filter((each) => each !== null);
-  const lasts = spans.map((each) => agoNs(each.last, node)).filter((each) => each !== null);
-  if (firsts.length === 0 || lasts.length === 0) return { at: null, agoNs: null, lastedNs: null };
-  const first = firsts.toSorted(byNumber).at(-1) ?? 0n;
-  const last = lasts.toSorted(byNumber)[0] ?? 0n;
-  return { at: null, agoNs: first, lastedNs: first > last ? first - last : null };
-}
-
 function count(number: number, one: string, many: string): string {
   return `${number} ${number === 1 ? one : many}`;
-}
-
-function byNumber(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,6 +1,7 @@
 import type { Diagnosis, Finding } from '../model/finding.ts';
 import { valueOr } from '../model/observed.ts';
 import { bootClock } from './boot-clock.ts';
+import { isOfCgroups } from './cgroup-chain.ts';
 import type { Facts } from './facts.ts';
 import { describeKubelet } from './ghost-finding.ts';
 import { describeDuration } from './time.ts';
@@ -43,7 +44,8 @@ function healthy(facts: Facts): string {
 
 function subject(errors: readonly Finding[]): string {
   const pods = new Set(errors.flatMap((each) => each.pods)).size;
-  return pods === 0 ? 'The node cannot run pods' : `${plural(pods, 'pod does', 'pods do')} not run`;
+  const how = errors.every(isOfCgroups) ? 'stay up' : 'run';
+  return pods === 0 ? 'The node cannot run pods' : `${plural(pods, 'pod does', 'pods do')} not ${how}`;
 }
 
 /** The deepest cause that the findings reach, in plain words. */
@@ -58,6 +60,11 @@ function causeOf(facts: Facts, errors: readonly Finding[]): string {
   if (has('SW104')) return 'half-created sandboxes hold their names';
   if (has('SW109')) return 'the names of their containers are held';
   if (has('SW101')) return 'dead sandboxes of an earlier boot hold their names';
+  if (has('SW510')) {
+    return 'the runtime puts their processes outside of their slices, so systemd takes controllers of them away';
+  }
+  if (has('SW508')) return 'nothing of them is in their slices, so systemd takes controllers of them away';
+  if (has('SW501') || has('SW601')) return 'their cgroups lose controllers, and kubelet kills them without a word';
   return lowerFirst((errors[0]?.why ?? 'the cause is not known').replace(/\.$/, ''));
 }
 

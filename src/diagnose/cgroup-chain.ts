@@ -1,0 +1,83 @@
+import type { Finding, Link } from '../model/finding.ts';
+import { describePod } from '../model/sandbox.ts';
+import { lastPart, stopsOf, treeOf } from './cgroup-facts.ts';
+import type { Facts } from './facts.ts';
+import { spanOf } from './span.ts';
+
+/** Whether a finding tells of cgroups alone: the pods it names start, and are killed again. */
+export function isOfCgroups({ code }: Finding): boolean {
+  return /^SW(5\d\d|601)$/.test(code);
+}
+
+/** The links from where the processes are to what kubelet does, oldest first; none without an error of cgroups. */
+export function cgroupLinks(facts: Facts, errors: readonly Finding[]): Link[] {
+  if (!errors.some(isOfCgroups)) return [];
+  const links = [outside(errors), empty(errors), lost(facts, errors), killed(facts, errors)];
+  return links.filter((each): each is Link => each !== undefined);
+}
+
+const noMoment = { at: null, agoNs: null, lastedNs: null } as const;
+
+function outside(errors: readonly Finding[]): Link | undefined {
+  const mine = errors.filter((each) => each.code === 'SW510');
+  if (mine.length === 0) return undefined;
+  return {
+    ...noMoment,
+    text: `the runtime put the processes of ${podsOf(mine)} outside of their slices`,
+    evidence: mine[0]?.evidence[0]?.text ?? '',
+    code: 'SW510',
+  };
+}
+
+function empty(errors: readonly Finding[]): Link | undefined {
+  const mine = errors.filter((each) => each.code === 'SW508');
+  if (mine.length === 0) return undefined;
+  return {
+    ...noMoment,
+    text: `the runtime left the slices of ${podsOf(mine)} empty`,
+    evidence: mine[0]?.evidence[0]?.text ?? '',
+    code: 'SW508',
+  };
+}
+
+/** What is missing at this moment; it comes and goes. */
+function lost(facts: Facts, errors: readonly Finding[]): Link | undefined {
+  const mine = errors.filter((each) => each.code === 'SW501');
+  const tree = treeOf(facts);
+  if (mine.length === 0 || tree === undefined) return undefined;
+  const uids = new Set(mine.map((each) => each.object.id));
+  const pods = tree.pods.filter((each) => uids.has(each.uid) && each.missing.length > 0);
+  const [first] = pods;
+  if (first === undefined) return undefined;
+  return {
+    ...noMoment,
+    text: `${lastPart(first.lostAt ?? first.path)} does not hand ${first.missing.join(' and ')} down any more`,
+    evidence: mine[0]?.evidence[0]?.text ?? '',
+    code: 'SW501',
+  };
+}
+
+function killed(facts: Facts, errors: readonly Finding[]): Link | undefined {
+  const uids = new Set(errors.filter((each) => each.code === 'SW601').map((each) => each.object.id));
+  const stops = [...facts.pods.values()]
+    .filter((view) => uids.has(view.uid))
+    .flatMap((view) => stopsOf(facts, view) ?? []);
+  if (stops.length === 0) return undefined;
+  const times = stops.reduce((sum, each) => sum + each.count, 0);
+  const pods = stops.map((each) => describePod(each.pod)).sort();
+  return {
+    ...spanOf(facts, stops),
+    text: `kubelet stopped healthy pods ${times} times and made their sandboxes anew, without saying why`,
+    evidence: `no probe, deletion, eviction or changed sandbox explains it: ${shortList(pods)}`,
+    code: 'SW601',
+  };
+}
+
+function podsOf(findings: readonly Finding[]): string {
+  const pods = new Set(findings.flatMap((each) => each.pods)).size;
+  return `${pods} ${pods === 1 ? 'pod' : 'pods'}`;
+}
+
+function shortList(names: readonly string[]): string {
+  return names.length > 4 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', ');
+}

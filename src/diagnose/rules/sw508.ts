@@ -1,0 +1,76 @@
+import { describePod } from '../../model/sandbox.ts';
+import { describeStops, isEmpty, isLoop, type PodInTree, podsInTree, treeOf } from '../cgroup-facts.ts';
+import type { Facts } from '../facts.ts';
+import type { Rule } from '../rule.ts';
+
+/** SW508: a pod that runs, in a slice that nobody is in. */
+export const sw508: Rule = {
+  code: 'SW508',
+  name: 'empty-pod-slice',
+  title: 'A running pod has nothing in its slice',
+  severity: 'error',
+  says: "nothing of a running pod is in its slice, so systemd has no reason to keep the slice's controllers",
+  explanation: `kubelet makes a slice for each pod and expects the runtime to put the containers there. A runtime that
+runs pods in virtual machines may leave it empty: nothing on the host is to be limited.
+
+systemd gives each slice the controllers that the units below it ask for. kubelet's slices ask for cpu, memory and pids;
+cpuset is only asked for by a **delegated scope**, which is what runc makes. Without one, systemd takes cpuset away
+whenever it looks at the slice: when kubelet updates its QoS classes (each minute), when a unit comes or goes, at a
+daemon-reload. kubelet puts it back when it makes a pod, and kills the pod when it looks in between (SW501).
+
+On a busy node the scopes of other pods in the same QoS class hide it (SW509).`,
+  evidence: 'the slice, its `populated 0`, the handler of the sandbox',
+  remedy: {
+    tier: 'disruptive',
+    text: 'Hold the slice with a delegated scope and one living process in it, or one for the whole QoS class.',
+  },
+  sources: [
+    'systemd src/core/cgroup.c unit_get_own_mask, unit_get_delegate_mask',
+    'kubernetes issue 131567',
+    'reproduced: one delegated scope keeps every controller through set-property and daemon-reload',
+  ],
+  examine: (facts) => emptyPods(facts).map((pod) => findingOf(pod)),
+};
+
+/** The running pods whose slice holds nothing, where systemd owns the slices. */
+export function emptyPods(facts: Facts): PodInTree[] {
+  if (treeOf(facts)?.mode !== 'v2') return [];
+  // A pod whose name is refused is killed and made anew all the time: its slice is empty in between.
+  const refused = new Set(facts.cures.map((cure) => cure.view.uid));
+  return podsInTree(facts).filter(
+    ({ view, cgroup, runs, settled, outside }) =>
+      !refused.has(view.uid) &&
+      view.errors.length === 0 &&
+      runs &&
+      settled &&
+      outside.length === 0 &&
+      cgroup?.driver === 'systemd' &&
+      isEmpty(cgroup),
+  );
+}
+
+function findingOf({ view, cgroup, stops }: PodInTree) {
+  const name = describePod(view);
+  const handler = view.sandboxes.find((each) => each.ready)?.runtimeHandler ?? '';
+  return {
+    code: 'SW508',
+    severity: isLoop(stops) ? ('error' as const) : ('warning' as const),
+    object: { kind: 'pod' as const, name, id: view.uid },
+    why:
+      'Nothing of this running pod is in its slice, so systemd may take cpuset away from it at any time; ' +
+      'kubelet then kills the pod.',
+    evidence: [
+      { source: 'cgroups' as const, text: `${cgroup?.path}: populated 0, no scope in it` },
+      { source: 'sandboxes' as const, text: `runtime handler: ${handler || 'the default one'}` },
+      ...(stops === undefined ? [] : [{ source: 'kubeletLog' as const, text: describeStops(stops), at: stops.last }]),
+    ],
+    remedy: {
+      tier: 'disruptive' as const,
+      text: 'put a delegated scope with one process into its slice; it lasts as long as the process',
+      command:
+        `systemd-run --scope --slice=${cgroup?.path.split('/').at(-1)} -p Delegate=yes ` +
+        `--unit=sandwarden-anchor-${view.uid} sleep infinity &`,
+    },
+    pods: [name],
+  };
+}

@@ -1,0 +1,192 @@
+// Goal: SW501, SW508 to SW511 and SW601 tell what is there and nothing else. Method: made-up trees beside made-up
+// listings, and the recorded nodes.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { diagnose } from '../../src/diagnose/diagnose.ts';
+import { podCgroupPath } from '../../src/model/cgroup-names.ts';
+import type { Finding } from '../../src/model/finding.ts';
+import { known } from '../../src/model/observed.ts';
+import type { KubeletLog } from '../../src/model/records.ts';
+import { readCgroups } from '../../src/observe/cgroup/cgroups.ts';
+import { type FakeTree, fakeTree } from '../helpers/fake-node-tree.ts';
+import { readRecording, recordings } from '../helpers/recording.ts';
+import { bootId, container, type NodeSpec, nowNs, pod, sandbox, seconds, snapshotOf, uptimeNs } from './build.ts';
+
+const web = sandbox('web', 0, 'ready', -300);
+const be = sandbox('be', 0, 'ready', -300);
+const both: NodeSpec = {
+  sandboxes: [web, be],
+  containers: [container(web), container(be)],
+  pods: [pod('web'), pod('be')],
+  kubelet: 'v1.36.2',
+};
+const inSlices = [
+  { uid: 'uid-web', qos: 'burstable' as const },
+  { uid: 'uid-be', qos: 'besteffort' as const },
+];
+
+/** The findings about cgroups, of a node that is healthy but for what is given. */
+function findings(tree: FakeTree, spec: NodeSpec = both): Finding[] {
+  const cgroups = known(readCgroups(fakeTree({ pods: inSlices, ...tree })));
+  const diagnosis = diagnose(snapshotOf({ ...spec, more: { cgroups, ...spec.more } }));
+  return diagnosis.findings.filter((each) => /^SW(5|6)/.test(each.code));
+}
+
+function brief(of: readonly Finding[]): string[] {
+  return of.map((each) => `${each.code} ${each.severity} ${each.object.name}`);
+}
+
+function stops(name: string, count: number): Partial<KubeletLog> {
+  const at = (agoS: number) => ({
+    wallNs: nowNs - seconds(agoS),
+    bootId,
+    monotonicUs: (uptimeNs - seconds(agoS)) / 1_000n,
+  });
+  const where = { pod: { namespace: 'default', name }, podUid: `uid-${name}` };
+  return { unaskedStops: [{ ...where, count, first: at(200), last: at(20) }] };
+}
+
+const lacking = { '/kubepods.slice/kubepods-besteffort.slice': 'cpu memory hugetlb pids' };
+
+describe('SW501', () => {
+  test('a pod whose slice above withholds cpuset, and only that pod', () => {
+    const [finding, ...others] = findings({ subtree: lacking });
+    assert.deepEqual(brief(others), []);
+    assert.equal(`${finding?.code} ${finding?.severity} ${finding?.object.name}`, 'SW501 warning default/be');
+    assert.match(finding?.why ?? '', /lacks cpuset, because kubepods-besteffort.slice.*within 90 s/);
+    assert.match(
+      finding?.evidence[0]?.text ?? '',
+      /besteffort.slice\/cgroup.subtree_control: cpu memory hugetlb pids$/,
+    );
+  });
+  test('killed for it already: an error', () => {
+    assert.deepEqual(brief(findings({ subtree: lacking }, { ...both, log: stops('be', 3) })), [
+      'SW501 error default/be',
+      'SW601 error default/be',
+    ]);
+  });
+  test('a pod without a directory; not one that was made a moment ago, and not a finished one', () => {
+    const [, onlyBe] = inSlices;
+    const spec = { pods: onlyBe === undefined ? [] : [onlyBe] };
+    assert.deepEqual(brief(findings(spec)), ['SW501 warning default/web']);
+    const young = sandbox('web', 0, 'ready', -3);
+    const fresh = { ...both, sandboxes: [young, be], containers: [container(young), container(be)] };
+    assert.deepEqual(brief(findings(spec, fresh)), []);
+    const done = { ...both, pods: [pod('web', { phase: 'Succeeded' }), pod('be')] };
+    assert.deepEqual(brief(findings(spec, done)), []);
+  });
+  test('where kubelet has no cgroups of pods at all (cgroupsPerQOS off), nothing is said', () => {
+    assert.deepEqual(brief(findings({ pods: [] })), []);
+  });
+});
+
+describe('SW508 and SW509', () => {
+  const hollow = { pods: [{ uid: 'uid-web', qos: 'burstable' as const, scopes: [] }, ...inSlices.slice(1)] };
+  test('a running pod with nothing in its slice', () => {
+    const found = findings(hollow);
+    assert.deepEqual(brief(found), ['SW508 warning default/web']);
+    assert.match(found[0]?.remedy.command ?? '', /--slice=kubepods-burstable-poduid_web\.slice -p Delegate=yes/);
+  });
+  test('a neighbour in the same QoS class holds it up, and is named', () => {
+    const neighbour = { uid: 'uid-n', qos: 'burstable' as const };
+    const found = findings({ pods: [...hollow.pods, neighbour] });
+    assert.deepEqual(brief(found), ['SW508 warning default/web', 'SW509 warning kubepods-burstable.slice']);
+    assert.match(found[1]?.evidence[0]?.text ?? '', /uid_n\.slice\/cri-containerd-uid-n\.scope/);
+    // kubelet takes what has `pod` in its name for a pod's, and deletes it.
+    assert.doesNotMatch(found[1]?.remedy.command?.match(/--unit=(\S+)/)?.[1] ?? 'pod', /pod/);
+  });
+  test('an anchor in its slice, or beside it, is no neighbour', () => {
+    const own = podCgroupPath('systemd', 'burstable', 'uid-web');
+    const anchored = [{ uid: 'uid-web', qos: 'burstable' as const, scopes: ['sandwarden-anchor-web.scope'] }];
+    assert.deepEqual(brief(findings({ pods: [...anchored, ...inSlices.slice(1)] })), []);
+    const slice = own.slice(0, own.lastIndexOf('/'));
+    const files = { [`/sys/fs/cgroup${slice}/sandwarden-anchor-burstable.scope/cgroup.procs`]: '9\n' };
+    const neighbour = { uid: 'uid-n', qos: 'burstable' as const };
+    assert.deepEqual(brief(findings({ pods: [...hollow.pods, neighbour], files })), ['SW508 warning default/web']);
+  });
+  test('with the cgroupfs driver systemd owns no slice, and nothing is said', () => {
+    assert.deepEqual(brief(findings({ ...hollow, driver: 'cgroupfs' })), []);
+  });
+});
+
+describe('SW510', () => {
+  const name = 'kubepods-burstable-poduid_web.slice:cri-containerd:0a1b';
+  const outside = {
+    pods: [{ uid: 'uid-web', qos: 'burstable' as const, scopes: [] }, ...inSlices.slice(1)],
+    files: { [`/sys/fs/cgroup/system.slice/${name}/cgroup.procs`]: '41\n', '/proc/41/comm': 'nginx\n' },
+  };
+  test('the pod, the path and the pids; its empty slice is no finding of its own', () => {
+    const found = findings(outside);
+    assert.deepEqual(brief(found), ['SW510 warning default/web']);
+    assert.match(found[0]?.evidence[0]?.text ?? '', /^\/system\.slice\/.*:0a1b: pid 41 \(nginx\)$/);
+  });
+  test('a directory that is left behind without a process is none', () => {
+    const files = { [`/sys/fs/cgroup/system.slice/${name}/cgroup.procs`]: '' };
+    assert.deepEqual(brief(findings({ files })), []);
+  });
+});
+
+describe('SW511', () => {
+  test('memory is disabled on the command line', () => {
+    const [finding] = findings({ rootControllers: 'cpuset cpu io pids', cmdline: 'root=x cgroup_disable=memory' });
+    assert.equal(`${finding?.code} ${finding?.severity} ${finding?.object.name}`, 'SW511 warning memory');
+    assert.match(finding?.why ?? '', /command line/);
+  });
+  test('without hugetlb a small kernel is in order', () => {
+    assert.deepEqual(brief(findings({ rootControllers: 'cpuset cpu io memory pids' })), []);
+  });
+});
+
+describe('SW601', () => {
+  test('a single stop is told, and is no fault', () => {
+    assert.deepEqual(brief(findings({}, { ...both, log: stops('web', 1) })), ['SW601 info default/web']);
+  });
+  test('a branch that kubelet names, three times of late; once after a boot is normal', () => {
+    const at = { wallNs: nowNs - seconds(5), bootId, monotonicUs: (uptimeNs - seconds(5)) / 1_000n };
+    const changed = (count: number): NodeSpec => ({
+      ...both,
+      log: {
+        sandboxChanges: [
+          { pod: { namespace: 'default', name: 'web' }, branch: 'no-address', count, first: at, last: at },
+        ],
+      },
+    });
+    assert.deepEqual(brief(findings({}, changed(1))), []);
+    const [finding] = findings({}, changed(3));
+    assert.equal(finding?.severity, 'warning');
+    assert.match(finding?.why ?? '', /no address/);
+  });
+});
+
+describe('the recorded nodes', () => {
+  for (const name of recordings.filter((each) => each !== 'cgroup-flapping')) {
+    test(`${name}: no finding about cgroups`, () => {
+      for (const pods of [true, false]) {
+        const { findings: found } = diagnose(readRecording(name, { pods }));
+        assert.deepEqual(brief(found.filter((each) => /^SW(5|6)/.test(each.code))), []);
+      }
+    });
+  }
+  test('cgroup-flapping: what lacks, where the processes are, and the silent branch, down to the pods', () => {
+    const { findings: found, chain, verdict, state } = diagnose(readRecording('cgroup-flapping'));
+    assert.equal(state, 'errors');
+    const mine = found.filter((each) => /^SW(501|508|509|510|511|601)$/.test(each.code));
+    assert.deepEqual(brief(mine), [
+      'SW501 error default/be',
+      'SW510 error default/be',
+      'SW510 error default/web',
+      'SW601 error default/be',
+      'SW601 error default/web',
+    ]);
+    assert.match(mine[1]?.evidence[0]?.text ?? '', /:cri-containerd:88a9.*pid 2264 \(sleep\)/);
+    assert.match(mine[2]?.evidence[0]?.text ?? '', /:cri-containerd:9154.*pid 2462 \(sleep\)/);
+    assert.match(mine[4]?.evidence[0]?.text ?? '', /stopped 4 times/);
+    assert.match(verdict, /^2 pods do not stay up/);
+    const codes = chain.map((link) => link.code).filter((code) => code !== undefined);
+    assert.deepEqual(
+      codes.filter((code) => ['SW510', 'SW501', 'SW601'].includes(code)),
+      ['SW510', 'SW501', 'SW601'],
+    );
+    assert.match(chain.at(-1)?.text ?? '', /2 pods do not stay up/);
+  });
+});

@@ -20,7 +20,8 @@ export function bootClock(views: Views): BootClock | undefined {
 }
 
 /**
- * The last boot is dated so far after this one that its clock was wrong, not this one's: a board whose empty battery said
+ * The last boot is dated so far after this one that its clock was wrong, not this one's: a board whose empty battery
+ * said
  * 2099 for once.
  */
 export function lastBootAhead(views: Views): BootClock | undefined {

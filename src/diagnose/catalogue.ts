@@ -13,6 +13,11 @@ import { sw202 } from './rules/sw202.ts';
 import { sw203 } from './rules/sw203.ts';
 import { sw204 } from './rules/sw204.ts';
 import { sw501 } from './rules/sw501.ts';
+import { sw503 } from './rules/sw503.ts';
+import { sw504 } from './rules/sw504.ts';
+import { sw505 } from './rules/sw505.ts';
+import { sw506 } from './rules/sw506.ts';
+import { sw507 } from './rules/sw507.ts';
 import { sw508 } from './rules/sw508.ts';
 import { sw509 } from './rules/sw509.ts';
 import { sw510 } from './rules/sw510.ts';
@@ -38,6 +43,11 @@ export const catalogue: readonly Rule[] = [
   sw203,
   sw204,
   sw501,
+  sw503,
+  sw504,
+  sw505,
+  sw506,
+  sw507,
   sw508,
   sw509,
   sw510,

@@ -1,4 +1,4 @@
-import type { SandboxOrder } from '../model/kubelet-choice.ts';
+import { foresee, type SandboxOrder } from '../model/kubelet-choice.ts';
 import type { NameHeld } from '../model/records.ts';
 import { maybeInFlight } from './in-flight.ts';
 import { leastRemoval } from './least-removal.ts';
@@ -72,7 +72,7 @@ function cureBySandboxError(view: PodView, facts: Views): Cure | undefined {
   if (error === undefined || sandbox === undefined || sandbox.uid !== view.uid) return undefined;
   if (sandbox.attempt !== error.asked.attempt) return undefined;
   const code: GhostCode = sandbox.createdAtNs <= 0n ? 'SW104' : 'SW101';
-  return { view, ghosts: [byErrorGhost(sandbox, code, view, facts, error)], order: undefined, onlyPerhaps: false };
+  return cureByError({ sandbox, code, error }, view, facts);
 }
 
 /**
@@ -90,18 +90,41 @@ function cureByContainerError(view: PodView, facts: Views): Cure | undefined {
     const cause = [outsorts, holder].find((each) => each !== undefined && isGhost(each.sandboxId, facts));
     const sandbox = cause && facts.sandboxById.get(cause.sandboxId);
     if (sandbox === undefined || holdsRunning(sandbox, view)) continue;
-    return {
-      view,
-      ghosts: [byErrorGhost(sandbox, 'SW109', view, facts, error)],
-      order: undefined,
-      onlyPerhaps: false,
-    };
+    const cure = cureByError({ sandbox, code: 'SW109', error }, view, facts);
+    if (cure !== undefined) return cure;
   }
   return undefined;
 }
 
-function byErrorGhost(sandbox: ListedSandbox, code: GhostCode, view: PodView, facts: Views, error: NameHeld): Ghost {
-  return ghostOf(sandbox, code, { view, facts, onlyPerhaps: false, leaving: new Set([sandbox.id]), error });
+interface Refused {
+  readonly sandbox: ListedSandbox;
+  readonly code: GhostCode;
+  readonly error: NameHeld;
+}
+
+/** The sandbox that an error names, and what else must go so that kubelet's rule settles without it. */
+function cureByError({ sandbox, code, error }: Refused, view: PodView, facts: Views): Cure | undefined {
+  const also = alsoInTheWay(sandbox, view, facts);
+  if (also === undefined) return undefined;
+  const leaving = new Set([sandbox, ...also].map((each) => each.id));
+  const context = { view, facts, onlyPerhaps: false, leaving, error };
+  const others = also.map((each) => ghostOf(each, each.createdAtNs <= 0n ? 'SW104' : 'SW101', context));
+  return { view, ghosts: [ghostOf(sandbox, code, context), ...others], order: undefined, onlyPerhaps: false };
+}
+
+/**
+ * What would block the pod once `first` is gone; undefined where no removal helps, or where kubelet's order is unknown.
+ */
+function alsoInTheWay(first: ListedSandbox, view: PodView, facts: Views): ListedSandbox[] | undefined {
+  const { node, orders } = facts;
+  if (node === undefined) return [];
+  const rest = view.sandboxes.filter((each) => each.id !== first.id);
+  const [order, other] = orders;
+  if (order !== undefined && other === undefined) {
+    const removable = rest.filter((each) => !each.ready && !holdsRunning(each, view));
+    return leastRemoval(rest, removable, order, node.wallNs, (each) => costOf(each, view));
+  }
+  return orders.every((each) => foresee(rest, each, node.wallNs).kind === 'settles') ? [] : undefined;
 }
 
 interface GhostContext {

@@ -70,7 +70,7 @@ function findingOf(facts: Facts, config: RuntimeConfigFacts, group: readonly Los
         text:
           first.reason === 'plugin-replaced'
             ? `write the whole CRI table into ${first.by.file}, which comes last; restart containerd, then kubelet`
-            : `rename the section to that of version ${config.version ?? '?'} (containerd config migrate), and restart ` +
+            : `rename the section to that of version ${config.version ?? '?'} (containerd config migrate); restart ` +
               'containerd, then kubelet',
         command: 'containerd config dump | grep -n SystemdCgroup',
       },

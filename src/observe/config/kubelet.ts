@@ -5,6 +5,7 @@ import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
 import type { KubeletFacts } from '../../model/node.ts';
 import type { Observed } from '../../model/observed.ts';
 import type { DriverSetting, KubeletConfigFacts } from '../../model/runtime-config.ts';
+import { safeText } from '../../model/safe-text.ts';
 import { type Fields, openYaml } from '../kube/yaml-fields.ts';
 import { isErrno } from '../read-file.ts';
 import { observed } from '../unknown.ts';
@@ -73,7 +74,12 @@ async function readFiles(argv: readonly string[], cwd: string, source: FileSourc
   let read: Read = { files: [], drivers: [] };
   for (const { path, from } of paths) {
     const file = await source.read(path);
-    if (file === undefined) continue;
+    if (file === undefined && from === 'drop-in') continue;
+    if (file === undefined) {
+      throw new SandwardenError('ERR_FILE', `kubelet's configuration ${safeText(path, 300)} is not there any more`, {
+        hint: 'kubelet does not start again without it.',
+      });
+    }
     const fields = await open(file.text, path);
     const driver = fields.text('cgroupDriver');
     const line = fields.lineOf('cgroupDriver');

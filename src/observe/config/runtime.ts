@@ -12,6 +12,7 @@ import { mergeContainerd, mergeRuleOf } from './containerd-merge.ts';
 import { readCrio } from './crio.ts';
 import { type FileSource, filesUnder } from './file-source.ts';
 import { flagValue, type ProcessFiles, processFiles } from './process-files.ts';
+import { observeWriters } from './writers.ts';
 
 export interface RuntimeToRead {
   /** As CRI's Version says them; empty where it did not answer. */
@@ -47,7 +48,11 @@ export function observeRuntimeConfig(
       });
     }
     const version = runtime.version || (await askVersion(process, runner));
-    return readContainerd({ ...runtime, version }, process, root, runner);
+    const facts = await readContainerd({ ...runtime, version }, process, root, runner);
+    // k3s and its like write the file and start containerd themselves: there is nothing to order.
+    if (runtime.unit !== 'containerd.service') return facts;
+    const writers = await observeWriters(runtime.unit, facts.file, root, runner);
+    return writers ? { ...facts, writers } : facts;
   });
 }
 

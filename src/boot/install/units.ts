@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import { limits } from '../../model/limits.ts';
 import { type BootConf, bootConfPath, renderBootConf, witnessesOf } from '../boot-conf.ts';
 import { flags, runDir } from '../record.ts';
-import { hardened, needsDaemons, withClock } from './hardening.ts';
+import { hardened, needsDaemons, quick, withClock } from './hardening.ts';
 import type { Layout } from './layouts.ts';
 
 /** A file that `sandwarden install` writes; its folder is made where it is not there. */
@@ -128,7 +128,7 @@ function clockUnit({ runtimeUnit, kubeletUnits }: Layout, program: Program, { sy
           'TimeoutStopSec=5',
           `RuntimeDirectory=${posix.basename(runDir)}`,
           'RuntimeDirectoryPreserve=yes',
-          ...reaching(program, withClock(hardened)),
+          ...quick,
         ],
       ],
       ['Install', [`WantedBy=${wantedBy.join(' ')}`]],

@@ -1,6 +1,7 @@
 /**
- * Runs the tests: `test.ts [--fast] [PART OF A PATH…]`. First those that can run beside each other, then, one at
- * a time, those that share the machine (test/scenario, test/real). Ends with `N passed, N failed`.
+ * Runs the tests: `test.ts [--fast] [--lab] [PART OF A PATH…]`. First those that can run beside each other, then, one
+ * at a time, those that share the machine (test/scenario, test/real, test/vm). What takes hours (test/vm/matrix) runs
+ * with --lab only. Ends with `N passed, N failed`.
  */
 import { globSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -10,6 +11,10 @@ import { fileLines, summaryLines } from './test-report.ts';
 
 const fastTimeoutMs = 180_000;
 const sharedTimeoutMs = 600_000;
+/** Making the image of a virtual machine takes minutes where none is cached. */
+const vmTimeoutMs = 1_800_000;
+/** Both images and a dozen boots each, emulated. */
+const matrixTimeoutMs = 7_200_000;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
@@ -21,24 +26,32 @@ process.once('exit', killAll);
 await main();
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({ options: { fast: { type: 'boolean' } }, allowPositionals: true });
+  const options = { fast: { type: 'boolean' }, lab: { type: 'boolean' } } as const;
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
   process.chdir(resolve(import.meta.dirname, '..'));
   // The certificates cost each start of a test process some milliseconds, and no test leaves the machine.
   delete process.env.NODE_EXTRA_CA_CERTS;
   const wanted = (file: string) => positionals.length === 0 || positionals.some((part) => file.includes(part));
   const files = globSync('test/**/*.test.ts').sort().filter(wanted);
   if (files.length === 0) print([`no test file matches ${positionals.join(', ')}`]);
-  const shared = files.filter((file) => /^test\/(scenario|real)\b/.test(file));
+  const isLong = (file: string) => file.startsWith('test/vm/matrix/') && !values.lab;
+  const shared = files.filter((file) => /^test\/(scenario|real|vm)\b/.test(file) && !isLong(file));
   const results = await runAll(
-    files.filter((file) => !shared.includes(file)),
+    files.filter((file) => !shared.includes(file) && !isLong(file)),
     2,
     fastTimeoutMs,
   );
   if (values.fast) print(shared.map((file) => `skip     ${file} (needs the machine for itself: make test)`));
-  else results.push(...(await runAll(shared, 1, sharedTimeoutMs)));
+  else for (const file of shared) results.push(...(await runAll([file], 1, sharedLimitMs(file))));
+  print(files.filter(isLong).map((file) => `skip     ${file} (takes long: make lab)`));
   print(summaryLines(results));
   const failed = results.some((result) => result.tests.some((test) => test.result === 'failed'));
   process.exitCode = failed || results.length === 0 ? 1 : 0;
+}
+
+function sharedLimitMs(file: string): number {
+  if (file.startsWith('test/vm/matrix/')) return matrixTimeoutMs;
+  return file.startsWith('test/vm/') ? vmTimeoutMs : sharedTimeoutMs;
 }
 
 async function runAll(files: readonly string[], concurrency: number, timeoutMs: number): Promise<FileResult[]> {

@@ -39,7 +39,8 @@ export async function podsRun(
   names: readonly string[],
   options: { timeoutMs?: number; command?: string } = {},
 ) {
-  const { timeoutMs = 180_000, command } = options;
+  const { timeoutMs = 300_000, command } = options;
+  await untilTasks(vm, 2 * names.length, timeoutMs);
   return vm.waitFor(
     `the pods ${names.join(', ')} run`,
     async () => {
@@ -53,7 +54,20 @@ export async function podsRun(
   );
 }
 
+/**
+ * A task is a folder of the runtime, of a sandbox or a container: looking for folders is a shell's work, so that the
+ * machine has its processor for the boot.
+ */
+async function untilTasks(vm: Vm, count: number, timeoutMs: number): Promise<void> {
+  const script = `for each in /run/containerd /run/k3s/containerd; do
+  cd $each/io.containerd.runtime.v2.task/k8s.io 2>/dev/null && ls | wc -l && exit
+done`;
+  const enough = async () => Number((await vm.run(script)).stdout) >= count;
+  await vm.waitFor(`${count} tasks of the runtime`, enough, { timeoutMs, everyMs: 1_000 });
+}
+
 async function list<T>(vm: Vm, command: string): Promise<T[] | undefined> {
-  const { code, stdout } = await vm.run(`${command} --timeout=20s`);
+  // Node's start alone takes its time while an emulated machine boots beside it.
+  const { code, stdout } = await vm.run(`${command} --timeout=20s`, { timeoutMs: 240_000 });
   return code === 0 ? (JSON.parse(stdout) as { items: T[] }).items : undefined;
 }

@@ -18,7 +18,11 @@ import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
 
 /** One look at this node, or at the file of `--snapshot`, and what it means. */
-export async function lookOnce(args: Args, env: Io['env']): Promise<{ snapshot: Snapshot; diagnosis: Diagnosis }> {
+export async function lookOnce(
+  args: Args,
+  env: Io['env'],
+  more: LookMore = {},
+): Promise<{ snapshot: Snapshot; diagnosis: Diagnosis }> {
   const file = args.value('snapshot');
   if (file !== undefined) {
     const live = liveOptions.find((each) => args.value(each));
@@ -30,12 +34,15 @@ export async function lookOnce(args: Args, env: Io['env']): Promise<{ snapshot: 
     const snapshot = await readSnapshotFile(file);
     return { snapshot, diagnosis: diagnose(snapshot) };
   }
-  await using eyes = await openEyes(args, env);
+  await using eyes = await openEyes(args, env, more);
   const snapshot = await eyes.look();
   return { snapshot, diagnosis: diagnose(snapshot) };
 }
 
 const liveOptions = ['runtime-endpoint', 'kubelet-log', 'runtime-log', 'kubeconfig', 'node-name', 'timeout'];
+
+/** What a look reads beyond what a check needs. */
+export type LookMore = Pick<ObserveOptions, 'allCgroups'>;
 
 /** What looks at this node, as often as it is asked, over one connection. */
 export interface Eyes extends AsyncDisposable {
@@ -46,7 +53,7 @@ export interface Eyes extends AsyncDisposable {
 }
 
 /** Throws ERR_USAGE and ERR_CONFIG; what cannot be observed is in the look. */
-export async function openEyes(args: Args, env: Io['env']): Promise<Eyes> {
+export async function openEyes(args: Args, env: Io['env'], more: LookMore = {}): Promise<Eyes> {
   const timeoutMs = readTimeout(args.value('timeout'));
   const flag = args.value('runtime-endpoint');
   const info = await endpointOf(flag, env);
@@ -63,6 +70,7 @@ export async function openEyes(args: Args, env: Io['env']): Promise<Eyes> {
     env,
     version,
     askPods,
+    ...more,
     ...(flag === undefined ? {} : { endpoint: flag }),
     ...(cri && info ? { cri, criEndpointInfo: info } : {}),
     ...(kubeletLogFile === undefined ? {} : { kubeletLogFile }),

@@ -1,6 +1,8 @@
 import { bootCommands } from './boot-commands.ts';
+import { cgroupCommands } from './cgroup-commands.ts';
 import type { CommandSpec, OptionSpec } from './command.ts';
 import { installCommands } from './install-commands.ts';
+import { looking } from './looking.ts';
 
 const severitiesAndAll = ['error', 'warning', 'info', 'all'] as const;
 
@@ -11,35 +13,6 @@ const output = (...choices: string[]): OptionSpec => ({
   choices,
   says: 'how to write it',
 });
-
-/** Where to look: the same for each command that looks at a node. */
-const looking: readonly OptionSpec[] = [
-  {
-    name: 'runtime-endpoint',
-    value: 'SOCKET',
-    completes: 'file',
-    says: 'the CRI socket (else CONTAINER_RUNTIME_ENDPOINT, crictl.yaml, the known sockets)',
-  },
-  { name: 'kubelet-log', value: 'FILE', completes: 'file', says: "read kubelet's log from this file, not the journal" },
-  {
-    name: 'runtime-log',
-    value: 'FILE',
-    completes: 'file',
-    says: "read the runtime's log from this file, not the journal",
-  },
-  {
-    name: 'kubeconfig',
-    value: 'FILE',
-    completes: 'file',
-    says: "the credentials to list this node's pods with (else KUBECONFIG, the node's own)",
-  },
-  {
-    name: 'node-name',
-    value: 'NAME',
-    says: 'what this node is called in its cluster (else its certificate, its host name)',
-  },
-  { name: 'timeout', value: 'SECONDS', says: 'deadline of each question to the runtime (10)' },
-];
 
 const stateDir: OptionSpec = {
   name: 'state-dir',
@@ -177,6 +150,7 @@ export const commands: readonly CommandSpec[] = [
     ],
     load: () => import('../history.ts'),
   },
+  ...cgroupCommands,
   ...bootCommands,
   ...installCommands,
   {

@@ -47,6 +47,7 @@ export function exact(style: Style, text: string): string {
 
 export interface Marks {
   readonly corner: string;
+  readonly tee: string;
   readonly bar: string;
   readonly arrow: string;
   readonly dash: string;
@@ -55,8 +56,8 @@ export interface Marks {
 /** The few drawing characters of the reports. */
 export function marksOf(style: Style): Marks {
   return style.unicode
-    ? { corner: '└─', bar: '│', arrow: '→', dash: '–' }
-    : { corner: '`-', bar: '|', arrow: '->', dash: '-' };
+    ? { corner: '└─', tee: '├─', bar: '│', arrow: '→', dash: '–' }
+    : { corner: '`-', tee: '|-', bar: '|', arrow: '->', dash: '-' };
 }
 
 // POSIX: LC_ALL wins, then LC_CTYPE, then LANG; the first that is set and not empty decides.

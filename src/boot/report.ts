@@ -1,3 +1,4 @@
+import { diagnose } from '../diagnose/diagnose.ts';
 import { describeDate, describeDuration } from '../diagnose/time.ts';
 import type { Entry } from '../heal/entries.ts';
 import { limits } from '../model/limits.ts';
@@ -53,6 +54,8 @@ export function bootReport({ snapshot, record, flags, entries }: ReportParts): B
       ? []
       : [`the clock was at least ${describeDuration(clocks[0].toNs - clocks[0].wallNs)} behind`]),
     ...(removed.length === 0 ? [] : [`dead sandboxes blocked their pods: ${removed.join(', ')}`]),
+    // Without a runtime nothing else could be looked at.
+    ...diagnose(snapshot).findings.flatMap(({ code, why }) => (code === 'SW105' ? [`${code}: ${why}`] : [])),
   ];
   return {
     format: 'sandwarden.boot-report/1',

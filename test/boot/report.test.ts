@@ -5,7 +5,7 @@ import { bootReport, type ReportParts } from '../../src/boot/report.ts';
 import { bootReportText } from '../../src/cli/boot-report.ts';
 import type { Entry } from '../../src/heal/entries.ts';
 import type { Boot } from '../../src/model/node.ts';
-import { known } from '../../src/model/observed.ts';
+import { known, unknown } from '../../src/model/observed.ts';
 import type { Action } from '../../src/model/plan.ts';
 import { bootId, container, nowNs, sandbox, seconds, snapshotOf, uptimeNs } from '../diagnose/build.ts';
 
@@ -105,5 +105,15 @@ describe('the report of a boot', () => {
     assert.match(found.verdict, /not all is settled: kubelet decides/);
     assert.match(bootReportText(found, style), /default\/x\/0: because/);
     assert.match(report({ record: { ...nothing, heal: [{ ...open, reportOnly: true }] } }).verdict, /^only reported/);
+  });
+
+  test('a runtime that cannot start, because two records have one name', () => {
+    const [kind, name, holderId] = ['sandbox', 'web_default_uid_0', 'a'.repeat(64)] as const;
+    const at = { wallNs: nowNs, uptimeNs };
+    const duplicate = { kind, name, holderId, text: 'fatal', count: 3, first: at, last: at };
+    const refused = unknown('ERR_SOCKET_REFUSED', 'nobody listens at the socket');
+    const runtimeLog = { duplicates: [duplicate] };
+    const found = report({ snapshot: snapshotOf({ runtimeLog, more: { runtime: refused, sandboxes: refused } }) });
+    assert.match(found.wrong.join('\n'), /^SW105: The runtime gives up at start/m);
   });
 });

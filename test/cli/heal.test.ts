@@ -73,12 +73,19 @@ describe('heal, as a process over a socket', { skip }, () => {
   const run = (argv: readonly string[], options: SpawnOptions = {}) =>
     sandwarden(argv, {
       ...options,
-      under: [program, ...flags, 'sh', '-c', `${dir.join('kubelet')} 1000 & exec "$@"`, 'sh'],
+      under: [
+        program,
+        ...flags,
+        'sh',
+        '-c',
+        `${dir.join('kubelet')} -c 'sleep 1000; :' --cgroup-driver=systemd & exec "$@"`,
+        'sh',
+      ],
     });
 
   before(async () => {
     dir = await tempDir();
-    copyFileSync('/bin/sleep', dir.join('kubelet'));
+    copyFileSync('/bin/sh', dir.join('kubelet'));
     const options = {
       flavour: '1.7',
       kubeletVersion: 'v1.34.9',

@@ -12,6 +12,7 @@ import { mergeContainerd, mergeRuleOf } from './containerd-merge.ts';
 import { readCrio } from './crio.ts';
 import { type FileSource, filesUnder } from './file-source.ts';
 import { flagValue, type ProcessFiles, processFiles } from './process-files.ts';
+import { targetOf } from './target.ts';
 import { observeWriters } from './writers.ts';
 
 export interface RuntimeToRead {
@@ -45,6 +46,12 @@ export function observeRuntimeConfig(
     if (runtime.name !== 'containerd' && runtime.name !== '') {
       throw new SandwardenError('ERR_NOT_SUPPORTED', `the files of ${safeText(runtime.name, 60)} are not looked at`, {
         hint: 'Only those of containerd and CRI-O are.',
+      });
+    }
+    // The files of another containerd would say that this one runs with other values than its files give.
+    if (runtime.pid === undefined && runtime.name !== '') {
+      throw new SandwardenError('ERR_NOT_SUPPORTED', 'which process serves the socket is not known, nor its files', {
+        hint: 'Run it on the node itself, as root.',
       });
     }
     const version = runtime.version || (await askVersion(process, runner));
@@ -87,6 +94,7 @@ async function readContainerd(
     ...(merged?.ok ? { version: merged.version, settings: merged.settings } : {}),
     ...(refusal === undefined ? {} : { refusal }),
     lost: merged?.ok ? merged.lost : [],
+    ...(merged?.ok ? { target: targetOf(config.loaded, file, merged.version, runtime.version) } : {}),
     ...(dump === undefined ? {} : { dump }),
   };
 }

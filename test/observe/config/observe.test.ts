@@ -118,16 +118,27 @@ describe('runtime', () => {
     assert.deepEqual([seen.value.file, seen.value.files], ['/etc/containerd/config.toml', []]);
     const folder = '/var/lib/rancher/k3s/agent/etc/containerd';
     await using k3s = await rootWith({
+      '/proc/360/cmdline': 'containerd\0',
       [`${folder}/config.toml`]: 'version = 3\n',
       [`${folder}/config-v3.toml.tmpl`]: '',
     });
     const socket = '/run/k3s/containerd/containerd.sock';
-    const other = await observeRuntimeConfig({ name: 'containerd', version: '2.0.5', socket }, k3s.path, noRun);
+    const other = await observeRuntimeConfig(
+      { name: 'containerd', version: '2.0.5', socket, pid: 360 },
+      k3s.path,
+      noRun,
+    );
     assert.ok(other.known);
     assert.deepEqual(
       [other.value.file, other.value.template],
       [`${folder}/config.toml`, `${folder}/config-v3.toml.tmpl`],
     );
+  });
+
+  test('a runtime that answers from a process nobody can see: the files of another one are not taken for its own', async () => {
+    await using root = await rootWith({ '/etc/containerd/config.toml': 'version = 2\n' });
+    const seen = await observeRuntimeConfig({ name: 'containerd', version: '1.7.24' }, root.path, noRun);
+    assert.equal(seen.known ? '' : seen.code, 'ERR_NOT_SUPPORTED');
   });
 
   test('a runtime that is down, without a version: its merge is not guessed', async () => {

@@ -28,8 +28,8 @@ SOURCES := $(shell find src proto -type f 2>/dev/null)
 NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
 say = @printf '%-8s %s\n' '$(1)' '$(2)'
 
-.PHONY: help setup build demo demo-real test test-fast lint format generate docs bench lab-install apt install \
-	uninstall clean
+.PHONY: help setup build demo demo-real test test-fast lab lint format generate docs bench bench-boot lab-install apt \
+	install uninstall clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +68,9 @@ test: build $(if $(filter 0,$(shell id -u)),$(STAMP_APT) $(STAMP_LAB)) ## All te
 test-fast: build ## The tests that need neither root nor a containerd
 	@$(NODE) tools/test.ts --fast
 
+lab: build ## The long matrix: power cuts in a virtual machine, every scenario on both containerds (root, hours)
+	@$(NODE) tools/test.ts --lab test/vm/
+
 lint: $(STAMP_DEPS) ## Types, style, dead code, generated code and pages
 	$(call say,lint,types)
 	@tsc
@@ -91,6 +94,9 @@ docs: build ## Make docs/findings from the catalogue
 
 bench: build ## Measure against the stated limits
 	@env -u NODE_EXTRA_CA_CERTS $(NODE) bench/run.ts
+
+bench-boot: build ## What the boot hook costs, in the virtual machine (root)
+	@env -u NODE_EXTRA_CA_CERTS $(NODE) bench/boot.ts --assert
 
 lab-install: $(STAMP_DEPS) ## Fetch containerd 1.6, 1.7 and 2.1 from Debian into .cache/lab (root)
 	@$(NODE) lab/install.ts

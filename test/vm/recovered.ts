@@ -57,24 +57,34 @@ export async function assertGhostsRemoved(
   const nowNs = BigInt(await vm.out('date +%s%N'));
   const blocking = ghosts.filter((each) => each.createdAtNs > nowNs && !isOfJob(each));
   assert.notEqual(blocking.length, 0, 'a scenario without ghosts proves nothing');
-  const settled = await hook.untilEnded(vm, 'sandwarden-boot-after.service', 360_000);
-  assert.equal(settled.Result, 'success');
+  // The names are free when these are gone; which others block shows when kubelet goes on to them.
+  const expected = hook.services.flatMap((pod) => hook.newest(blocking).find((each) => each.name === pod)?.id ?? []);
+  assert.equal(expected.length, hook.services.length);
+  await vm.waitFor(
+    'the ghosts that block each service are removed by us',
+    async () => (await hook.removedByUs(vm)).filter((id) => expected.includes(id)).length === expected.length,
+    { timeoutMs: 360_000, everyMs: 3_000 },
+  );
+  await untilNoneBlocks(vm, where);
   const now = await podsRun(vm, hook.services, where);
-  // One that kubelet's own garbage collection took first need not be ours; one that blocked nothing must not be.
-  const ours = await hook.removedByUs(vm);
   const allowed = hook.idsOf(blocking);
   assert.deepEqual(
-    ours.filter((id) => !allowed.includes(id)),
+    (await hook.removedByUs(vm)).filter((id) => !allowed.includes(id)),
     [],
     'only what blocked was removed',
   );
-  for (const pod of hook.services) {
-    const newest = hook.newest(blocking).find((each) => each.name === pod);
-    assert.ok(newest && ours.includes(newest.id), `the ghost that blocked ${pod} was removed by us`);
-  }
   const jobs = ghosts.filter(isOfJob);
   assert.deepEqual(hook.gone(hook.newest(jobs), now), [], "the finished Job's sandbox stays");
   return now;
+}
+
+/** Each service's newest sandbox is READY: kubelet of that age has what it looks for. */
+async function untilNoneBlocks(vm: Vm, { command }: Where): Promise<void> {
+  const free = async () => {
+    const newest = hook.newest((await listSandboxes(vm, command)) ?? []);
+    return hook.services.every((name) => newest.some((each) => each.name === name && each.state === 'ready'));
+  };
+  await vm.waitFor('no ghost is newer than a READY sandbox', free, { timeoutMs: 360_000, everyMs: 3_000 });
 }
 
 /** No clock was touched at this boot. */

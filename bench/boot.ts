@@ -1,0 +1,132 @@
+/**
+ * `make bench-boot`: what the boot hook costs, in the virtual machine. `boot.ts [--assert] [--boots N]`.
+ *
+ * An emulated processor is some ten times slower than this one, so what is stated in milliseconds is divided by how
+ * much slower a shell counts there, measured in the same run; both numbers are shown. A boot as a whole differs by more
+ * than the hook takes from one time to the next, so the limit is held by what systemd says that our units took.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { parseArgs } from 'node:util';
+import { podsRun } from '../lab/vm/node.ts';
+import { whyNoLaboratory } from '../lab/vm/toolbox.ts';
+import { Vm, withVm } from '../lab/vm/vm.ts';
+import * as hook from '../test/vm/hook.ts';
+import { layTrap } from '../test/vm/traps.ts';
+import { median } from './measure.ts';
+import { type Figure, isOver, machineLine, show, table } from './report.ts';
+
+const counting = 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done';
+const clockUnit = 'sandwarden-clock.service';
+
+const { values } = parseArgs({
+  options: { assert: { type: 'boolean' }, boots: { type: 'string', default: '3' } },
+});
+const why = await whyNoLaboratory();
+if (why !== undefined) {
+  process.stdout.write(`no virtual machine: ${why}\n`);
+  process.exitCode = 77;
+} else {
+  await main(Number(values.boots));
+}
+
+async function main(boots: number): Promise<void> {
+  process.stdout.write(`${machineLine()}\n\n`);
+  await using node = await hook.prepareNode({ image: 'containerd-1.7', install: [] });
+  const slower = await slowdown(node);
+  process.stdout.write(`${node.accelerator}: a shell counts ${show(slower)} times slower than here\n`);
+  await node.shutDown();
+  const figures = [await normalBoot(node, boots, slower), await afterCut(node, boots)];
+  for (const line of table(figures)) process.stdout.write(`${line}\n`);
+  process.exitCode = values.assert && figures.some(isOver) ? 1 : 0;
+}
+
+/** The most that our units can add: the time that the only one with work to do needs, on or beside the critical path. */
+async function normalBoot(node: Vm, boots: number, slower: number): Promise<Figure> {
+  const [took, withHook, without]: [number[], number[], number[]] = [[], [], []];
+  for (let boot = 0; boot < boots; boot++) {
+    await withVm({ image: node }, async (vm) => {
+      await vm.boot();
+      withHook.push(await kubeletStartMs(vm));
+      await hook.assertNoStepRan(vm);
+      const { InactiveExitTimestampMonotonic: from, ActiveEnterTimestampMonotonic: to } = await hook.unit(
+        vm,
+        clockUnit,
+      );
+      took.push((Number(to) - Number(from)) / 1_000);
+    });
+    await withVm({ image: node }, async (vm) => {
+      for (const name of ['clock', 'boot', 'boot-after']) {
+        await vm.put(`/etc/systemd/system/sandwarden-${name}.service`, { link: '/dev/null' });
+      }
+      await vm.boot();
+      without.push(await kubeletStartMs(vm));
+    });
+  }
+  const [mine, hooked, bare] = [median(took), median(withHook), median(without)];
+  return {
+    name: 'normal boot: our units',
+    value: mine / slower,
+    unit: 'ms',
+    limit: 5,
+    from:
+      `${show(mine)} ms in the machine; kubelet started at ${show(hooked)} ms with them, ${show(bare)} ms without ` +
+      `(medians of ${boots}); no Node process`,
+  };
+}
+
+/** From containerd's start to the last of the pods: the clock behind and put right, against nothing wrong. */
+async function afterCut(node: Vm, boots: number): Promise<Figure> {
+  await using cut = await Vm.create({ image: node });
+  await cut.boot();
+  await podsRun(cut, hook.services);
+  await cut.cutPower({ syncFirst: true });
+  const [right, behind]: [number[], number[]] = [[], []];
+  for (let boot = 0; boot < boots; boot++) {
+    right.push(await recoveryMs(cut, 'now'));
+    behind.push(await recoveryMs(cut, '-2h'));
+  }
+  return {
+    name: 'clock behind: containerd to pods',
+    value: median(behind) / median(right),
+    unit: '×',
+    limit: 1.2,
+    from: `${show(median(behind))} ms against ${show(median(right))} ms of a cut with the right clock (${boots} boots)`,
+  };
+}
+
+async function recoveryMs(cut: Vm, clock: 'now' | '-2h'): Promise<number> {
+  return withVm({ image: cut }, async (vm) => {
+    await layTrap(
+      vm,
+      `cd /run && until [ "$(ls containerd/io.containerd.runtime.v2.task/k8s.io 2>/dev/null | wc -l)" -ge 4 ]
+do sleep 0.1; done
+cut -d' ' -f1 /proc/uptime >/run/pods-run`,
+    );
+    await vm.boot({ clock });
+    await podsRun(vm, hook.services);
+    const { ActiveEnterTimestampMonotonic: ready } = await hook.unit(vm, 'containerd.service');
+    return Number(await vm.out(['cat', '/run/pods-run'])) * 1_000 - Number(ready) / 1_000;
+  });
+}
+
+async function kubeletStartMs(vm: Vm): Promise<number> {
+  return vm.waitFor(
+    'kubelet is started',
+    async () => Number((await hook.unit(vm, 'kubelet.service')).InactiveExitTimestampMonotonic) / 1_000 || undefined,
+    { timeoutMs: 240_000 },
+  );
+}
+
+/** How much longer the same shell loop takes in the machine: the median of three, in turns. */
+async function slowdown(vm: Vm): Promise<number> {
+  const ratios: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    const started = performance.now();
+    await once(spawn('/bin/sh', ['-c', counting], { stdio: 'ignore' }), 'exit');
+    const here = performance.now() - started;
+    const [from, to] = (await vm.out(`date +%s%3N; ${counting}; date +%s%3N`, { timeoutMs: 240_000 })).split('\n');
+    ratios.push((Number(to) - Number(from)) / here);
+  }
+  return median(ratios);
+}

@@ -1,0 +1,3 @@
+import { describeHook } from '../hook-scenarios.ts';
+
+describeHook('kubelet over containerd 2.1', { image: 'containerd-2.1', unguarded: true });

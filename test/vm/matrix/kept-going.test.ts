@@ -1,0 +1,157 @@
+/** Scenarios 9, 10 and 14: what goes wrong with the hook or under it, the node boots in time. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { imageNames } from '../../../lab/vm/image.ts';
+import { listContainers, podsRun } from '../../../lab/vm/node.ts';
+import { Vm } from '../../../lab/vm/vm.ts';
+import { duplicateRecord } from '../duplicate.ts';
+import * as hook from '../hook.ts';
+import { blaming, skip, timeout } from '../hook-scenarios.ts';
+import { sandboxesOf } from '../recovered.ts';
+import { layTrap, signalWhen, stopBetweenSandboxAndContainer } from '../traps.ts';
+
+const limitS = 10;
+/** The unit's own limit on top of --limit, and what an emulated machine needs beside it. */
+const inTimeS = limitS + 30 + 60;
+
+for (const image of imageNames) {
+  describe(`the node boots whatever happens to the hook, ${image}`, { skip, timeout }, () => {
+    let node: Vm;
+
+    before(
+      async () => {
+        if (skip !== false) return;
+        node = await hook.prepareNode({ image, install: ['--no-clock-floor', '--limit', String(limitS)] });
+        await blaming(node, () => node.cutPower({ syncFirst: true }));
+      },
+      { timeout },
+    );
+    after(() => node?.close());
+
+    test('9: the pod network is not ready: it waits, starts kubelet anyway and says so', { timeout }, async () => {
+      await using vm = await Vm.create({ image: node });
+      await blaming(vm, async () => {
+        await vm.boot();
+        const running = await podsRun(vm, hook.services);
+        const web = running.find((each) => each.name === 'web' && each.state === 'ready');
+        await hook.installSandwarden(vm, '--no-clock-floor', '--limit', '60');
+        await stopBetweenSandboxAndContainer(vm, web?.id ?? '');
+        const bare = (await sandboxesOf(vm)).find((each) => each.name === 'web' && each.state === 'ready');
+        const containers = (await listContainers(vm)) ?? [];
+        assert.ok(bare && !containers.some((each) => each.sandboxId === bare.id), 'a sandbox without a container');
+        await vm.out('mkdir /root/cni && mv /etc/cni/net.d/* /root/cni/');
+        await vm.cutPower({ syncFirst: true });
+
+        await vm.boot({ clock: '-2h' });
+        await hook.untilEnded(vm, 'sandwarden-boot.service');
+        await assertKubeletStarted(vm, inTimeS);
+        const [before] = (await hook.told(vm)).heal;
+        assert.match(before?.why ?? '', /the pod network is not ready/);
+        assert.deepEqual(before?.removed, []);
+        const lines = await vm.journal('sandwarden-boot.service');
+        assert.ok(
+          lines.some((line) => /the pod network is not ready/.test(line)),
+          lines.join('\n'),
+        );
+        await vm.out('mv /root/cni/* /etc/cni/net.d/');
+        await podsRun(vm, hook.services, { timeoutMs: 420_000 });
+        const ours = await hook.removedByUs(vm);
+        assert.ok(ours.includes(bare.id), 'what waited for the network was removed after it came');
+      });
+    });
+
+    test('10: containerd does not come up: the node boots, and SW105 is told', { timeout }, async () => {
+      await using vm = await Vm.create({ image: node });
+      await blaming(vm, async () => {
+        await vm.boot();
+        const [first] = await podsRun(vm, hook.services);
+        await duplicateRecord(vm, first?.id ?? '');
+        await vm.cutPower({ syncFirst: true });
+
+        await vm.boot();
+        await hook.untilEnded(vm, 'sandwarden-boot.service');
+        await assertKubeletStarted(vm, inTimeS + 240);
+        const check = await vm.run([hook.sandwarden, 'check', '-o', 'json'], { timeoutMs: 240_000 });
+        const { findings } = JSON.parse(check.stdout) as { findings: { code: string }[] };
+        assert.ok(
+          findings.some((each) => each.code === 'SW105'),
+          check.stdout,
+        );
+        const report = await vm.out([hook.sandwarden, 'boot-report'], { timeoutMs: 240_000 });
+        assert.match(report, /SW105/);
+      });
+    });
+
+    test('14: the hook is killed', { timeout }, async () => {
+      await using vm = await Vm.create({ image: node });
+      await blaming(vm, async () => {
+        await layTrap(vm, signalWhen('KILL', 'sandwarden.js boot heal --layout'));
+        await vm.boot();
+        const ended = await hook.untilEnded(vm, 'sandwarden-boot.service');
+        assert.equal(ended.ExecMainStatus, '9');
+        await assertKubeletStarted(vm, inTimeS);
+        await podsRun(vm, hook.services);
+        assert.ok((await hook.flagsOf(vm)).includes('after-kubelet'), 'the step after kubelet has it now');
+      });
+    });
+
+    test('14: the hook hangs (SIGSTOP)', { timeout }, async () => {
+      await using vm = await Vm.create({ image: node });
+      await blaming(vm, async () => {
+        await layTrap(vm, signalWhen('STOP', 'sandwarden.js boot heal --layout'));
+        await vm.boot();
+        const ended = await hook.untilEnded(vm, 'sandwarden-boot.service');
+        assert.equal(ended.Result, 'timeout');
+        await assertKubeletStarted(vm, inTimeS);
+        await podsRun(vm, hook.services);
+      });
+    });
+
+    test('14: the disk is full', { timeout }, async () => {
+      await using vm = await Vm.create({ image: node });
+      await blaming(vm, async () => {
+        await vm.boot();
+        await vm.out(
+          'dd if=/dev/zero of=/var/fill bs=1M 2>/dev/null; dd if=/dev/zero of=/var/rest bs=4k 2>/dev/null; sync',
+          {
+            timeoutMs: 600_000,
+          },
+        );
+        await vm.cutPower();
+        await vm.boot();
+        await hook.untilEnded(vm, 'sandwarden-boot.service');
+        await assertKubeletStarted(vm, inTimeS + 60);
+        assert.equal((await hook.unit(vm, 'sandwarden-clock.service')).Result, 'success');
+      });
+    });
+
+    test('14: the root is read-only', { timeout }, async () => {
+      await using vm = await Vm.create({ image: node });
+      await blaming(vm, async () => {
+        await vm.put('/etc/fstab', '/dev/vda / ext4 ro 0 0\n');
+        await vm.boot();
+        await hook.untilEnded(vm, 'sandwarden-boot.service');
+        assert.match(await vm.out('grep " / ext4 " /proc/mounts'), / ro[, ]/);
+        assert.equal((await hook.unit(vm, 'sandwarden-clock.service')).Result, 'success');
+        await assertKubeletStarted(vm, inTimeS + 60);
+      });
+    });
+  });
+}
+
+/** kubelet was started, and our unit kept it waiting for no longer than this. */
+async function assertKubeletStarted(vm: Vm, withinS: number): Promise<void> {
+  const started = async () => {
+    const facts = await hook.unit(vm, 'kubelet.service');
+    return Number(facts.ExecMainStartTimestampMonotonic) > 0 ? facts : undefined;
+  };
+  const kubelet = await vm.waitFor('kubelet is started', started, { timeoutMs: 240_000, everyMs: 1_000 });
+  const [clock, boot] = [
+    await hook.unit(vm, 'sandwarden-clock.service'),
+    await hook.unit(vm, 'sandwarden-boot.service'),
+  ];
+  for (const ours of [clock, boot]) {
+    const keptS = (Number(kubelet.InactiveExitTimestampMonotonic) - Number(ours.InactiveExitTimestampMonotonic)) / 1e6;
+    assert.ok(keptS < withinS, `kubelet started ${keptS} s after the hook did`);
+  }
+}

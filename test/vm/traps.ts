@@ -1,0 +1,77 @@
+/** What scenarios do to a guest while it boots: things that nobody at the shell would be quick enough for. */
+import type { Vm } from '../../lab/vm/vm.ts';
+
+const script = '/usr/local/lib/lab/trap';
+const unitPath = '/etc/systemd/system/lab-trap.service';
+
+/** Runs a shell script from the next boots' earliest moment on, beside everything else. The machine is off. */
+export async function layTrap(vm: Vm, body: string): Promise<void> {
+  await vm.put(script, { data: `#!/bin/sh\n${body}\n`, mode: 0o755 });
+  await vm.put(
+    unitPath,
+    `[Unit]
+Description=A trap of the laboratory
+DefaultDependencies=no
+After=local-fs.target
+
+[Service]
+ExecStart=${script}
+`,
+  );
+  await vm.put('/etc/systemd/system/sysinit.target.wants/lab-trap.service', { link: unitPath });
+}
+
+/** Takes the trap away again, for the boots that follow. */
+export async function disarm(vm: Vm): Promise<void> {
+  await vm.put(script, { data: '#!/bin/sh\nexit 0\n', mode: 0o755 });
+}
+
+/** Cuts the power from inside, at once and without a flush, when a pattern is in our journal so many times. */
+export function cutWhen(pattern: string, times = 1): string {
+  const journal = '/var/lib/sandwarden/journal.ndjson';
+  return `until [ "$(grep -c '${pattern}' ${journal} 2>/dev/null)" -ge ${times} ]; do :; done 2>/dev/null
+echo b >/proc/sysrq-trigger`;
+}
+
+/** Sends a signal to each process whose command line holds the text, as soon as there is one. */
+export function signalWhen(signal: 'KILL' | 'STOP', commandLine: string): string {
+  return `until pkill -${signal} -f '${commandLine}'; do :; done`;
+}
+
+/** Waits until the trap has cut the power. */
+export async function untilOff(vm: Vm, timeoutMs = 420_000): Promise<void> {
+  await vm.waitFor('the trap cuts the power', async () => !vm.isOn, { timeoutMs, everyMs: 200 });
+}
+
+/**
+ * Puts a shell in front of the CNI plugin: while /run/lab-hang is there, an ADD says so in /run/lab-adds and hangs.
+ * The flag goes with the boot.
+ */
+export async function slowCni(vm: Vm): Promise<void> {
+  await vm.out(`cd /usr/lib/cni && mv ptp ptp.real && cat >ptp && chmod 755 ptp`, {
+    input: `#!/bin/sh
+if [ "$CNI_COMMAND" = ADD ] && [ -e /run/lab-hang ]; then
+  echo "$CNI_CONTAINERID" >>/run/lab-adds
+  exec sleep 1000
+fi
+exec /usr/lib/cni/ptp.real
+`,
+  });
+}
+
+/**
+ * Stops the service's sandbox and kubelet right after it has made the next one: a READY sandbox without a container,
+ * which the power cut makes a ghost that owns nothing.
+ */
+export async function stopBetweenSandboxAndContainer(vm: Vm, sandboxId: string): Promise<void> {
+  await vm.out(
+    `tasks=/run/containerd/io.containerd.runtime.v2.task/k8s.io
+pid=$(systemctl show -p MainPID --value kubelet)
+ls $tasks >/run/lab-before
+crictl stopp --timeout=60s ${sandboxId} >/dev/null
+until ls $tasks | grep -vxF -f /run/lab-before >/run/lab-new; do :; done
+until [ -s $tasks/$(head -n 1 /run/lab-new)/init.pid ]; do :; done
+kill -STOP $pid`,
+    { timeoutMs: 300_000 },
+  );
+}

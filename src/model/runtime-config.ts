@@ -76,6 +76,8 @@ export interface RuntimeConfigFacts {
   /** Why the runtime would not start with these files. */
   readonly refusal?: { readonly text: string; readonly at?: FileLine };
   readonly lost: readonly LostSetting[];
+  /** Absent where the files are refused. */
+  readonly target?: ConfigTarget;
   /**
    * `containerd config dump`, the runtime's own view of its files; asked only where these give something else than
    * what is in force, or nothing.
@@ -83,6 +85,24 @@ export interface RuntimeConfigFacts {
   readonly dump?: { readonly settings: HandlerSettings } | { readonly refusal: string };
   /** Units that write these files, in any order; absent where systemd could not be asked. */
   readonly writers?: readonly ConfigWriter[];
+}
+
+/** Where SystemdCgroup can be written so that it counts, by this version's merge (diagnose/config/drop-in.ts). */
+export interface ConfigTarget {
+  /** The file to write into; it may not be there yet. */
+  readonly file: string;
+  /** The CRI plugin's table in that file. */
+  readonly table: string;
+  /** The version that the file has, or a new one gets. */
+  readonly version: number;
+  /** A folder of which the files of one pattern are loaded last: a new file there need only hold the setting. */
+  readonly dropInFolder?: string;
+  /** The headers `[….runtimes.<name>.options]` in `file`, by the handler. */
+  readonly options: Readonly<Record<string, FileLine>>;
+  /** The handlers that no header in `file` can add to, since their tables are written inline or by dotted keys. */
+  readonly sealed: readonly string[];
+  /** The handlers that `file` has a table for: in 1.x only these exist. */
+  readonly present: readonly string[];
 }
 
 /** A unit that writes the runtime's configuration. */

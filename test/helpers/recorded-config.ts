@@ -5,6 +5,7 @@ import { readDump } from '../../src/observe/config/containerd-dump.ts';
 import { loadContainerd } from '../../src/observe/config/containerd-files.ts';
 import { mergeContainerd, mergeRuleOf } from '../../src/observe/config/containerd-merge.ts';
 import type { FileSource } from '../../src/observe/config/file-source.ts';
+import { targetOf } from '../../src/observe/config/target.ts';
 import type { RecordingName } from './recording.ts';
 
 /** The configuration of a recorded node, through the reader that a live node goes through; with its own dump. */
@@ -34,6 +35,7 @@ export async function configOfFiles(
     ...(merged?.ok ? { version: merged.version, settings: merged.settings } : {}),
     ...(refused ? { refusal: { text: refused.text, ...(refused.at ? { at: refused.at } : {}) } } : {}),
     lost: merged?.ok ? merged.lost : [],
+    ...(merged?.ok ? { target: targetOf(config.loaded, first, merged.version, containerd) } : {}),
   };
 }
 

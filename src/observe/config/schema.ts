@@ -49,6 +49,17 @@ export const runtimeConfigSchema = v.object({
       by: fileLine,
     }),
   ),
+  target: optional(
+    v.object({
+      file: text,
+      table: text,
+      version: count,
+      dropInFolder: optional(text),
+      options: v.record(text, fileLine),
+      sealed: v.array(text),
+      present: v.array(text),
+    }),
+  ),
   dump: optional(v.union([v.object({ settings }), v.object({ refusal: text })])),
   writers: optional(
     v.array(

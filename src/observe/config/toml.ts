@@ -8,6 +8,10 @@ export interface TomlTable {
   readonly kind: 'table';
   readonly at: FileLine;
   readonly entries: Map<string, TomlNode>;
+  /** The line of its own header, where it has one. */
+  header?: FileLine;
+  /** Written inline or by dotted keys: no header can add to it. */
+  readonly sealed?: true;
 }
 
 export interface TomlArray {
@@ -47,11 +51,25 @@ export async function parseToml(text: string, file: string, allow11 = false): Pr
       throw error;
     }
   };
+  if (isTooDeep(text)) return { ok: false, line: 1, column: 1, message: 'it is nested too deeply' };
   if (/^\s*$/.test(text)) return { ok: true, table: emptyTable({ file, line: 1 }), beyond10: false };
   const strict = parse('1.0.0');
   if (strict.ok || !allow11) return strict;
   const lenient = parse('1.1.0');
   return lenient.ok ? lenient : strict;
+}
+
+const deepest = 1_000;
+
+/** What no person writes takes the parser seconds. */
+function isTooDeep(text: string): boolean {
+  let depth = 0;
+  for (let index = 0; index < text.length && depth <= deepest; index += 1) {
+    const character = text.charCodeAt(index);
+    if (character === 0x5b || character === 0x7b) depth += 1;
+    else if ((character === 0x5d || character === 0x7d) && depth > 0) depth -= 1;
+  }
+  return depth > deepest;
 }
 
 /** The node at `path`, or undefined where it or a table on the way is not there. */
@@ -106,7 +124,11 @@ function openTable(root: TomlTable, header: AST.TOMLTable, at: FileLine): TomlTa
   const names = namesOf(header.key);
   const last = names.at(-1) ?? '';
   const parent = descend(root, names.slice(0, -1), at);
-  if (header.kind === 'standard') return descend(parent, [last], at);
+  if (header.kind === 'standard') {
+    const table = descend(parent, [last], at);
+    table.header = at;
+    return table;
+  }
   const known = parent.entries.get(last);
   const array: TomlArray = known?.kind === 'array' ? known : { kind: 'array', at, items: [] };
   parent.entries.set(last, array);
@@ -116,14 +138,14 @@ function openTable(root: TomlTable, header: AST.TOMLTable, at: FileLine): TomlTa
 }
 
 /** The table under `names`, made where it is missing; of an array of tables its last. */
-function descend(from: TomlTable, names: readonly string[], at: FileLine): TomlTable {
+function descend(from: TomlTable, names: readonly string[], at: FileLine, sealed = false): TomlTable {
   let table = from;
   for (const name of names) {
     const node = table.entries.get(name);
     const next = node?.kind === 'array' ? node.items.at(-1) : node;
     if (next?.kind === 'table') table = next;
     else {
-      const made = emptyTable(at);
+      const made: TomlTable = { ...emptyTable(at), ...(sealed ? ({ sealed: true } as const) : {}) };
       table.entries.set(name, made);
       table = made;
     }
@@ -134,7 +156,7 @@ function descend(from: TomlTable, names: readonly string[], at: FileLine): TomlT
 function setPath(from: TomlTable, pair: AST.TOMLKeyValue, file: string): void {
   const names = namesOf(pair.key);
   const at = { file, line: pair.loc.start.line };
-  descend(from, names.slice(0, -1), at).entries.set(names.at(-1) ?? '', contentOf(pair.value, file));
+  descend(from, names.slice(0, -1), at, true).entries.set(names.at(-1) ?? '', contentOf(pair.value, file));
 }
 
 function namesOf(key: AST.TOMLKey): string[] {
@@ -146,7 +168,7 @@ function contentOf(node: AST.TOMLContentNode, file: string): TomlNode {
   if (node.type === 'TOMLArray')
     return { kind: 'array', at, items: node.elements.map((each) => contentOf(each, file)) };
   if (node.type === 'TOMLInlineTable') {
-    const table = emptyTable(at);
+    const table: TomlTable = { ...emptyTable(at), sealed: true };
     for (const pair of node.body) setPath(table, pair, file);
     return table;
   }

@@ -105,8 +105,17 @@ export function orderedBefore(unit: ShownUnit, units: readonly ShownUnit[]): Rea
   return found;
 }
 
-const tools =
-  /\bnodeadm\s+(?:init|config|run)\b|\bnvidia-ctk\s+runtime\s+configure\b|\bnvidia-(?:container-)?toolkit\b|\bkata-deploy\b|\bcontainerd\s+config\s+(?:default|migrate)\b/;
+const tools = new RegExp(
+  [
+    'nodeadm\\s+(?:init|config|run)',
+    'nvidia-ctk\\s+runtime\\s+configure',
+    'nvidia-(?:container-)?toolkit',
+    'kata-deploy',
+    'containerd\\s+config\\s+(?:default|migrate)',
+  ]
+    .map((each) => `\\b${each}\\b`)
+    .join('|'),
+);
 const administrators = /^\/(?:etc|run|usr\/local\/lib)\/systemd\/system\//;
 const cloudInit = /^cloud-(?:init|config|final)(?:-\w+)?\.service$/;
 const userData = ['/var/lib/cloud/instance/user-data.txt', '/var/lib/cloud/instance/cloud-config.txt'];

@@ -73,7 +73,9 @@ function valuesOf(option: OptionSpec, typed: string): string[] {
 }
 
 function argumentCandidates(command: CommandSpec, typed: string): string[] {
-  if (command.argument?.completes === 'code') return codes(typed);
+  const word = command.second?.after;
+  const more = word?.startsWith(typed) ? [`${word}\t${command.second?.name}`] : [];
+  if (command.argument?.completes === 'code') return [...codes(typed), ...more];
   return (command.argument?.choices ?? []).filter((each) => each.startsWith(typed));
 }
 

@@ -10,8 +10,9 @@ import { ruleText } from './render/catalogue-text.ts';
 import { jsonText } from './render/json.ts';
 import { styleOf } from './render/style.ts';
 
-/** `sandwarden explain CODE`. */
+/** `sandwarden explain CODE`, `sandwarden explain pod NAMESPACE/NAME`. */
 export async function run(args: Args, io: Io): Promise<ExitCode> {
+  if (args.second !== undefined) return (await import('./explain-pod.ts')).explainPodCommand(args, io, args.second);
   const rule = findRule(args.argument ?? '');
   const text =
     args.value('output') === 'json' ? jsonText(ruleData(rule)) : ruleText(rule, styleOf(io, args.flag('no-color')));

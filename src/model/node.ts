@@ -1,3 +1,4 @@
+import type { QosClass } from './cgroups.ts';
 import type { Moment } from './records.ts';
 import type { RuntimeHandler } from './runtime-config.ts';
 
@@ -105,6 +106,10 @@ export interface Pod {
   readonly phase: string;
   readonly restartPolicy: 'Always' | 'OnFailure' | 'Never';
   readonly deleting: boolean;
+  /** It decides where its cgroup is; absent where the API did not say. */
+  readonly qos?: QosClass;
+  /** Whether it shall use the node's own network; absent in files of earlier versions. */
+  readonly hostNetwork?: boolean;
 }
 
 /** The state of the unit the runtime runs in, where systemd tells. */

@@ -1,3 +1,4 @@
+import { qosClasses } from '../model/cgroups.ts';
 import type { Pod } from '../model/node.ts';
 
 /**
@@ -18,6 +19,8 @@ function podOf(item: unknown): Pod[] {
   const isMirror = member(annotations, 'kubernetes.io/config.mirror') !== undefined;
   const uid = isMirror ? member(annotations, 'kubernetes.io/config.hash') : member(metadata, 'uid');
   const phase = member(member(item, 'status'), 'phase');
+  const spec = member(item, 'spec');
+  const qos = qosClasses.find((each) => each === String(member(member(item, 'status'), 'qosClass')).toLowerCase());
   if (typeof name !== 'string' || typeof namespace !== 'string' || typeof uid !== 'string') return [];
   return [
     {
@@ -25,8 +28,11 @@ function podOf(item: unknown): Pod[] {
       namespace,
       uid,
       phase: typeof phase === 'string' ? phase : 'Unknown',
-      restartPolicy: restartPolicyOf(member(member(item, 'spec'), 'restartPolicy')),
+      restartPolicy: restartPolicyOf(member(spec, 'restartPolicy')),
       deleting: member(metadata, 'deletionTimestamp') !== undefined,
+      ...(qos === undefined ? {} : { qos }),
+      // The API server leaves it out where it is false (types.go: omitempty).
+      ...(spec === undefined ? {} : { hostNetwork: member(spec, 'hostNetwork') === true }),
     },
   ];
 }

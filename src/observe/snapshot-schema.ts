@@ -168,6 +168,8 @@ const pod = v.object({
   phase: text,
   restartPolicy: v.picklist(['Always', 'OnFailure', 'Never']),
   deleting: flag,
+  qos: optional(v.picklist(qosClasses)),
+  hostNetwork: optional(flag),
 });
 
 const unitLine = { file: text, line: count, text };

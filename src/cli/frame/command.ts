@@ -22,6 +22,8 @@ export interface CommandSpec {
   readonly about: string;
   /** The placeholder of its one argument, where it takes one. */
   readonly argument?: { readonly name: string; readonly completes?: 'code'; readonly choices?: readonly string[] };
+  /** The placeholder of a second argument, which must follow this word as the first one. */
+  readonly second?: { readonly after: string; readonly name: string };
   readonly options: readonly OptionSpec[];
   readonly examples: readonly (readonly [command: string, says: string])[];
   /** Not listed in help and completion. */
@@ -37,6 +39,8 @@ export type Run = (args: Args, io: Io) => Promise<ExitCode>;
 export interface Args {
   readonly command: string;
   readonly argument: string | undefined;
+  /** What follows the word after which a second argument stands. */
+  readonly second?: string | undefined;
   readonly raw: readonly string[];
   /** Whether a flag without a value was given. */
   flag(name: string): boolean;

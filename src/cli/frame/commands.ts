@@ -99,13 +99,23 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'explain',
-    summary: 'tell all about one finding',
-    about: 'What a finding means, what it rests on, what mends it, and where the facts come from.',
+    summary: 'tell all about one finding, or about one pod',
+    about:
+      'What a finding means, what it rests on, what mends it, and where the facts come from.\n\n' +
+      "With `pod`: kubelet's own decision about that pod, replayed over what is there. Its sandboxes as kubelet " +
+      'sorts them, the cgroup it looks for, which branch makes it create the sandbox anew or leave it, what happens ' +
+      'next, what would end it, and what keeps its controllers in place. Changes nothing.',
     argument: { name: 'CODE', completes: 'code' },
-    options: [output('text', 'json')],
+    second: { after: 'pod', name: 'NAMESPACE/NAME|UID' },
+    options: [
+      output('text', 'json'),
+      { name: 'snapshot', value: 'FILE', completes: 'file', says: 'a pod of a recorded node' },
+      ...looking,
+    ],
     examples: [
       ['sandwarden explain SW102', 'By its code.'],
       ['sandwarden explain ghost-holds-name', 'By its name.'],
+      ['sandwarden explain pod default/web', 'Why kubelet kills this pod, or does not.'],
     ],
     load: () => import('../explain.ts'),
   },

@@ -6,7 +6,9 @@ import { globalOptions } from './parse.ts';
 export function commandHelp(command: CommandSpec, width: number): string {
   const options = [...command.options, ...globalOptions];
   const argument = command.argument ? ` ${command.argument.choices?.join('|') ?? command.argument.name}` : '';
-  const lines = [`usage: sandwarden ${command.name}${argument} [OPTION]...`, ''];
+  const { second } = command;
+  const also = second ? [`       sandwarden ${command.name} ${second.after} ${second.name} [OPTION]...`] : [];
+  const lines = [`usage: sandwarden ${command.name}${argument} [OPTION]...`, ...also, ''];
   for (const paragraph of command.about.split('\n')) lines.push(...wrap(paragraph, width));
   lines.push(
     '',

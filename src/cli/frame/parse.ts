@@ -57,7 +57,14 @@ function readArguments(command: CommandSpec, argv: readonly string[]): Request {
     given.set(spec.name, spec.multiple ? [...(given.get(spec.name) ?? []), value] : [value]);
   }
   if (given.has('help')) return { kind: 'help', command };
-  return { kind: 'run', command, args: argsOf(command, onePositional(command, positionals), given, argv) };
+  const takesSecond = command.second !== undefined && command.second.after === positionals[0];
+  const second = takesSecond ? secondPositional(command, positionals) : undefined;
+  const first = onePositional(command, second === undefined ? positionals : positionals.toSpliced(1, 1));
+  return {
+    kind: 'run',
+    command,
+    args: { ...argsOf(command, first, given, argv), ...(second === undefined ? {} : { second }) },
+  };
 }
 
 function checkedValue(spec: OptionSpec, rawName: string, value: string | undefined, inline: boolean): string {
@@ -96,6 +103,13 @@ function onePositional(command: CommandSpec, positionals: readonly string[]): st
     );
   }
   return first;
+}
+
+function secondPositional(command: CommandSpec, positionals: readonly string[]): string {
+  const [first = '', second] = positionals;
+  if (second !== undefined && second !== '') return second;
+  const name = command.second?.name ?? '';
+  throw usage(`'${command.name} ${first}' needs a ${name}`, `Write 'sandwarden ${command.name} ${first} ${name}'.`);
 }
 
 /** The index of the first argument that is neither a flag nor the value of one. */

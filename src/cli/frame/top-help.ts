@@ -6,7 +6,7 @@ usage: sandwarden COMMAND [OPTION]...
 
   check        say what is wrong with the pod sandboxes of this node, and why
   heal         mend exactly what blocks the pods, after showing the plan
-  explain      tell all about one finding
+  explain      tell all about one finding, or about one pod
   cgroups      show the pods' part of the cgroup tree, and what is missing in it
   findings     list everything that can be found
   snapshot     write the node down as a file, for a bug report

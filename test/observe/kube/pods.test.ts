@@ -72,6 +72,7 @@ describe('the pods of this node by the API', { skip: hasOpenssl ? false : 'opens
           phase: 'Running',
           restartPolicy: 'Always',
           deleting: false,
+          hostNetwork: false,
         },
       ],
     });

@@ -112,10 +112,11 @@ describe('the question', () => {
 });
 
 describe('nothing to do', () => {
-  for (const name of ['clock-step/healed', 'normal-reboot', 'cgroup-flapping'] satisfies RecordingName[]) {
-    test(name, async () => {
+  const codes = { 'clock-step/healed': 0, 'normal-reboot': 0, 'cgroup-flapping': 30 } as const;
+  for (const name of Object.keys(codes) as (keyof typeof codes & RecordingName)[]) {
+    test(`${name}: ${codes[name]}`, async () => {
       const { code, stdout } = await (await talk(patientOf(readRecording(name)), {})).ended;
-      assert.equal(code, 0);
+      assert.equal(code, codes[name]);
       assert.match(stdout, /The plan: nothing to do/);
     });
   }

@@ -28,8 +28,8 @@ const dropIn = 'zz-sandwarden-systemd-cgroup';
 /**
  * Turns SystemdCgroup on for every handler of runc's shim that the files leave without it, and changes nothing else.
  * From containerd 2.0 on, where a folder of imports is loaded last, by a file of its own there; else in the file that
- * counts, since in 1.x a drop-in that mentions the plugin would replace its whole table. Pure: `textOf` gives the text of
- * a file as it is now, undefined where it is not there. The result is to be held against `containerd config dump`.
+ * counts, since in 1.x a drop-in that mentions the plugin would replace its whole table. Pure: `textOf` gives the text
+ * of a file as it is now, undefined where it is not there. The result is to be held against `containerd config dump`.
  */
 export function planSystemdCgroup(
   config: RuntimeConfigFacts,

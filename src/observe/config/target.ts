@@ -48,7 +48,7 @@ function ownTable(file: LoadedFile): string {
   return version === 2n ? criTables[2] : criTables[1];
 }
 
-/** The folder of the main file's last import, where that is a pattern of a whole folder and nothing is imported after. */
+/** The folder of the main file's last import, where that is a pattern of a whole folder and nothing comes after. */
 function lastFolder([main, ...others]: readonly LoadedFile[]): string | undefined {
   const imports = nodeAt(main?.table, 'imports');
   const last = imports?.kind === 'array' ? imports.items.at(-1) : undefined;

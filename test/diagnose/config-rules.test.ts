@@ -6,6 +6,7 @@ import type { Finding } from '../../src/model/finding.ts';
 import { known, valueOr } from '../../src/model/observed.ts';
 import type { ConfigWriter, KubeletConfigFacts, RuntimeConfigFacts } from '../../src/model/runtime-config.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import { decodeSnapshot, encodeSnapshot } from '../../src/observe/snapshot-file.ts';
 import { configOfFiles, recordedConfig } from '../helpers/recorded-config.ts';
 import { readRecording, recordings } from '../helpers/recording.ts';
 import { container, sandbox, seconds, snapshotOf } from './build.ts';
@@ -119,6 +120,17 @@ describe('SW503', () => {
     const { kubeletConfig: _, ...rest } = node({ live: { runc: false }, kubelet: 'systemd' });
     assert.deepEqual(found(rest), []);
   });
+});
+
+test('a snapshot file keeps both sources', async () => {
+  const config = await configOfFiles({ [main]: on }, '1.7.24');
+  const writers = [{ unit: 'a', how: 'b', orderedBefore: false, runtimeUnit: 'c', startedUs: 1n }];
+  const files = config.files.map((each) => ({ ...each, modifiedNs: 5n }));
+  const snapshot = node({ live: { runc: false }, config: { ...config, files, writers }, kubelet: 'systemd' });
+  assert.deepEqual(decodeSnapshot(encodeSnapshot(snapshot)), snapshot);
+  const refused = await configOfFiles({ [main]: 'version = ' }, '2.1.9');
+  const other = node({ live: {}, config: { ...refused, dump: { refusal: 'no' } }, kubelet: 'cgroupfs' });
+  assert.deepEqual(decodeSnapshot(encodeSnapshot(other)), other);
 });
 
 describe('SW504', () => {

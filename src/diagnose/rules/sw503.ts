@@ -68,13 +68,18 @@ function findingOf(
       text: where ?? `no line of ${config.file} sets it; its default is false`,
     });
   }
+  const { cgroups } = facts.snapshot;
+  const isV1 = cgroups?.known && cgroups.value.mode !== 'v2';
+  const consequence = isV1
+    ? 'and no limit of a pod applies to them'
+    : 'and systemd takes controllers of the empty slices away';
   return {
     code: 'SW503',
     severity,
     object: { kind: 'runtime', name: handler.name },
     why:
       `The runtime handler ${handler.name} makes cgroups past systemd, while kubelet uses the systemd driver: ` +
-      'its containers run outside the slices of their pods, and systemd takes controllers of the empty slices away.',
+      `its containers run outside the slices of their pods, ${consequence}.`,
     evidence,
     remedy: { tier: 'disruptive', ...remedyOf(facts, handler.name, inFiles?.systemdCgroup === true) },
     pods,

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
+import { SandwardenError } from '../../../src/model/errors.ts';
 import { known, unknown } from '../../../src/model/observed.ts';
 import { observeKubeletConfig } from '../../../src/observe/config/kubelet.ts';
 import { flagValue } from '../../../src/observe/config/process-files.ts';
@@ -145,6 +146,41 @@ describe('runtime', () => {
     await using root = await rootWith({});
     const seen = await observeRuntimeConfig({ name: '', version: '' }, root.path, noRun);
     assert.equal(seen.known ? '' : seen.code, 'ERR_NOT_SUPPORTED');
+  });
+
+  test('its own program is asked only where the files give something else, and only root’s', async () => {
+    const exe = { '/bin/containerd': 'a program' };
+    const text =
+      'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]\nSystemdCgroup = true\n';
+    await using root = await rootWith(
+      { ...exe, '/proc/360/cmdline': 'containerd\0', '/etc/containerd/config.toml': text },
+      { '/proc/360/ns/mnt': 'mnt:[1]', '/proc/1/ns/mnt': 'mnt:[1]', '/proc/self/ns/mnt': 'mnt:[1]' },
+    );
+    await symlink(root.join('/bin/containerd'), root.join('/proc/360/exe'));
+    const asked: string[][] = [];
+    const run = async (argv: readonly string[]) => {
+      asked.push([...argv]);
+      return { stdout: text, stderr: '' };
+    };
+    const live = (systemdCgroup: boolean) => ({ handlers: [{ name: 'runc', systemdCgroup }], defaultHandler: 'runc' });
+    await observeRuntimeConfig({ ...containerd, live: live(true) }, root.path, run);
+    assert.deepEqual(asked, []);
+    await chmod(root.join('/bin/containerd'), 0o777);
+    await observeRuntimeConfig({ ...containerd, live: live(false) }, root.path, run);
+    assert.deepEqual(asked, []);
+    await chmod(root.join('/bin/containerd'), 0o755);
+    const isRoot = process.getuid?.() === 0;
+    const seen = await observeRuntimeConfig({ ...containerd, live: live(false) }, root.path, run);
+    const argv = [root.join('/proc/360/exe'), '-c', '/etc/containerd/config.toml', 'config', 'dump'];
+    assert.deepEqual(asked, isRoot ? [argv] : []);
+    assert.ok(seen.known);
+    if (isRoot) assert.deepEqual(seen.value.dump, { settings: live(true) });
+    const refuses = async () => {
+      throw new SandwardenError('ERR_COMMAND_FAILED', 'x -c y failed: containerd: no', { hint: '' });
+    };
+    const refused = await observeRuntimeConfig({ ...containerd, live: live(false) }, root.path, refuses);
+    assert.ok(refused.known);
+    if (isRoot) assert.deepEqual(refused.value.dump, { refusal: 'containerd: no' });
   });
 
   test('CRI-O: its file, its drop-ins by name', async () => {

@@ -3,6 +3,7 @@
  * `run.ts [--assert] [--repetitions N] [NAME…]`; with --assert a figure beyond its limit fails.
  */
 import { parseArgs } from 'node:util';
+import { benchCgroups } from './cgroups.ts';
 import { benchCheck, benchMemory } from './check.ts';
 import { benchHeal } from './heal.ts';
 import { type Figure, isOver, machineLine, table } from './report.ts';
@@ -12,6 +13,7 @@ const benches: Readonly<Record<string, (repetitions: number) => Promise<Figure[]
   start: benchStart,
   check: benchCheck,
   memory: benchMemory,
+  cgroups: benchCgroups,
   heal: benchHeal,
 };
 

@@ -30,8 +30,8 @@ export function cgroupPath(driver: CgroupDriver, names: readonly string[]): stri
 /** The uid in the name of a pod's directory below `parent` (`kubepods-burstable.slice`), or undefined. */
 export function uidOfPodDirectory(name: string, driver: CgroupDriver, parent: string): string | undefined {
   if (driver === 'cgroupfs') return /^pod([0-9A-Za-z_-]{1,128})$/.exec(name)?.[1];
-  const stem = parent.slice(parent.lastIndexOf('/') + 1).replace(/\.slice$/, '');
-  if (!name.startsWith(`${stem}-pod`) || !name.endsWith('.slice')) return undefined;
+  const stem = parent.endsWith('.slice') ? parent.slice(parent.lastIndexOf('/') + 1, -'.slice'.length) : parent;
+  if (!name.endsWith('.slice') || !name.startsWith('-pod', stem.length) || !name.startsWith(stem)) return undefined;
   const uid = name.slice(stem.length + '-pod'.length, -'.slice'.length);
   return /^[0-9A-Za-z_]{1,128}$/.test(uid) ? uid.replaceAll('_', '-') : undefined;
 }

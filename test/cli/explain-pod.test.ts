@@ -1,5 +1,5 @@
-// Goal: `explain pod` tells what kubelet does with a pod, and why. Method: each branch on a made-up node, recorded nodes
-// against goldens.
+// Goal: `explain pod` tells what kubelet does with a pod, and why. Method: each branch on a made-up node,
+// recorded nodes against goldens.
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';

@@ -19,8 +19,8 @@ makes them anew. **Nothing is logged**, at no verbosity; the events say \`Killin
 \`SandboxChanged\`.
 
 A directory's \`cgroup.controllers\` is its parent's \`cgroup.subtree_control\`, so what is lost is lost at a slice
-above the pod, and for all pods of that slice at once. It is mostly cpuset, and systemd that takes it: systemd gives a slice
-only what a unit below it asks for, and of a pod's units only a delegated scope asks for cpuset (SW508, SW510).`,
+above the pod, and for all pods of that slice at once. It is mostly cpuset, and systemd that takes it: systemd gives a
+slice only what a unit below it asks for, and of a pod's units only a delegated scope asks for cpuset (SW508, SW510).`,
   evidence: 'the controllers that are missing, the directory that does not hand them down, how often kubelet killed it',
   remedy: { tier: 'none', text: 'By cause: SW510 (the runtime works outside the slice), SW508 (nothing is in it).' },
   sources: [

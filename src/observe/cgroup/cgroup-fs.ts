@@ -17,6 +17,8 @@ export interface CgroupFs {
 }
 
 const READ_BYTES = 64 * 1024;
+/** One for all reads: they are synchronous, and each text is copied out of it. */
+const buffer = Buffer.alloc(READ_BYTES);
 
 /** The real files, under a prefix in tests. */
 export function systemCgroupFs(root = ''): CgroupFs {
@@ -29,7 +31,7 @@ export function systemCgroupFs(root = ''): CgroupFs {
           .map((each) => each.name),
       ),
     countDirectories: (path) => {
-      const stat = unlessGone(() => statSync(`${root}${path}`));
+      const stat = unlessGone(() => statSync(`${root}${path}`, { throwIfNoEntry: false }));
       // A directory has two links and one of each directory in it; overlayfs and btrfs say 1 and do not count.
       return stat === undefined || stat.nlink < 2 ? undefined : stat.nlink - 2;
     },
@@ -40,7 +42,6 @@ export function systemCgroupFs(root = ''): CgroupFs {
 function readSmall(path: string): string {
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   try {
-    const buffer = Buffer.alloc(READ_BYTES);
     let length = 0;
     for (;;) {
       const read = readSync(file, buffer, length, buffer.length - length, null);

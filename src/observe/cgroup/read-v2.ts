@@ -115,6 +115,7 @@ function looked(fs: CgroupFs, pods: readonly PodCgroup[], all: boolean): { pods:
   });
   const truncated = left < 0;
   if (all) return { pods: seen, truncated };
+  if (!seen.some((pod) => pod.populated === false)) return { pods: seen, truncated };
   const lonely = new Set(seen.filter((pod) => pod.populated === false).map((pod) => pod.qos));
   const asked = new Map<QosClass, number>();
   const withNeighbours = seen.map((pod) => {

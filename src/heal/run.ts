@@ -59,12 +59,15 @@ export async function runActions(actions: readonly Action[], run: Run): Promise<
   let bug: unknown;
   for (const stage of stagesOf(actions)) {
     const next = stage.lanes.values();
+    const turn: Turn = { gate: new Gate(stage.inFlight), writes };
     const worker = async () => {
       for (const lane of next) {
-        for (const index of lane) outcomes[index] = await runOne(actions[index] as Action, index, run, writes);
+        for (const index of lane) outcomes[index] = await runOne(actions[index] as Action, index, run, turn);
       }
     };
-    const ends = await Promise.allSettled(Array.from({ length: stage.inFlight }, worker));
+    // Twice as many are prepared (read again, written down) as may be under way: the runtime never waits for us.
+    const workers = stage.inFlight === 1 ? 1 : 2 * stage.inFlight;
+    const ends = await Promise.allSettled(Array.from({ length: workers }, worker));
     // What is under way elsewhere has ended by now, so a bug of ours leaves nothing behind.
     bug ??= ends.find((each) => each.status === 'rejected')?.reason;
     if (bug !== undefined) break;
@@ -102,7 +105,35 @@ function stagesOf(actions: readonly Action[]): Stage[] {
   return stages;
 }
 
-async function runOne(action: Action, index: number, run: Run, writes: Promise<void>[]): Promise<ActionOutcome> {
+/** Lets so many through at once, in the order in which they came. */
+class Gate {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(places: number) {
+    this.#free = places;
+  }
+
+  async pass<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#free++;
+    }
+  }
+}
+
+interface Turn {
+  readonly gate: Gate;
+  /** Outcomes that are being written while the run goes on. */
+  readonly writes: Promise<void>[];
+}
+
+async function runOne(action: Action, index: number, run: Run, { gate, writes }: Turn): Promise<ActionOutcome> {
   const { clock } = run.world;
   const since = clock.uptimeNs();
   const outcomeOf = (result: ActionOutcome['result'], why: string): ActionOutcome => {
@@ -113,19 +144,12 @@ async function runOne(action: Action, index: number, run: Run, writes: Promise<v
   if (run.stop.reason) return outcomeOf('skipped', `not begun: ${run.stop.reason.message}`);
   run.onStart(action, index);
   try {
-    const { intent, check, context } = await prepare(action, run);
-    if (!('go' in check)) {
-      const why = 'already' in check ? check.already : check.surprise.message;
-      const result = 'already' in check ? 'already' : 'skipped';
-      if (intent) writes.push(writeOutcome(run, intent, outcomeFields(result, why, elapsedMs(clock, since))));
-      if ('surprise' in check) run.stop.with(check.surprise);
-      return outcomeOf(result, why);
+    const acted = await act(action, run, gate);
+    const { result, why } = acted;
+    if (acted.intent) {
+      writes.push(writeOutcome(run, acted.intent, outcomeFields(result, why, elapsedMs(clock, since))));
     }
-    if (!intent) throw new Error(`${action.object}: an act without a durable intent`);
-    const done = await performed(action, run, context);
-    const fields = done instanceof SandwardenError ? outcomeFields('failed', done.message, 0) : done;
-    writes.push(writeOutcome(run, intent, outcomeFields(fields.result, fields.why, elapsedMs(clock, since))));
-    return outcomeOf(fields.result, fields.why);
+    return outcomeOf(result, why);
   } catch (error) {
     if (!isSandwardenError(error)) {
       run.stop.with(
@@ -139,22 +163,53 @@ async function runOne(action: Action, index: number, run: Run, writes: Promise<v
   }
 }
 
+interface Acted {
+  readonly result: ActionOutcome['result'];
+  readonly why: string;
+  /** Durable; there wherever something may have been done. */
+  readonly intent?: Entry;
+}
+
+/** Reads the precondition again, makes the intent durable, waits for its turn, and acts if all is still as it was. */
+async function act(action: Action, run: Run, gate: Gate): Promise<Acted> {
+  const prepared = await prepare(action, run);
+  const { intent } = prepared;
+  if (!intent) return ended(prepared.check, run);
+  const acted = await gate.pass(async (): Promise<Prepared & { done?: Done | SandwardenError }> => {
+    const now = await stillPrepared(action, prepared, run);
+    return 'go' in now.check ? { ...now, done: await performed(action, run, now.context) } : now;
+  });
+  if (acted.done === undefined) return { ...ended(acted.check, run), intent };
+  const done = acted.done instanceof SandwardenError ? acted.done : await confirmed(action, run, acted, acted.done);
+  return done instanceof SandwardenError
+    ? { result: 'failed', why: done.message, intent }
+    : { result: done.result, why: done.why, intent };
+}
+
+/** What a check that does not say `go` comes to. */
+function ended(check: Check, run: Run): Acted {
+  if ('already' in check) return { result: 'already', why: check.already };
+  if ('go' in check) throw new Error('an act that may begin has not ended');
+  run.stop.with(check.surprise);
+  return { result: 'skipped', why: check.surprise.message };
+}
+
 interface Prepared {
   readonly check: Check;
   /** Durable; there wherever `check` says `go`. */
   readonly intent?: Entry;
   readonly context: ActContext;
+  /** When the precondition was read, by the monotonic clock. */
+  readonly readAtNs: bigint;
 }
 
-/** Reads the precondition again and makes the intent durable. After this, and only where it says `go`, is the act. */
+/** Reads the precondition again and, where it says `go`, makes the intent durable. */
 async function prepare(action: Action, run: Run): Promise<Prepared> {
-  const { clock } = run.world;
-  const performer = performerOf(action);
-  const readAt = clock.uptimeNs();
+  const readAtNs = run.world.clock.uptimeNs();
   const context = await contextOf(run);
-  const check = await performer.check(action, context);
-  if (!('go' in check)) return { check, context };
-  if (run.stop.reason) return { check: { surprise: run.stop.reason }, context };
+  const check = await performerOf(action).check(action, context);
+  if (!('go' in check)) return { check, context, readAtNs };
+  if (run.stop.reason) return { check: { surprise: run.stop.reason }, context, readAtNs };
   const { runtimePid, runtimeStartedUptimeNs } = context.identity;
   const intent = await run.journal.append({
     kind: 'intent',
@@ -163,18 +218,22 @@ async function prepare(action: Action, run: Run): Promise<Prepared> {
     ...(runtimePid === undefined ? {} : { runtimePid }),
     ...(runtimeStartedUptimeNs === undefined ? {} : { runtimeStartedUptimeNs }),
   });
-  if (run.stop.reason) return { check: { surprise: run.stop.reason }, intent, context };
-  if (elapsedMs(clock, readAt) <= limits.guardFreshMs) return { check, intent, context };
-  // A slow disk: what was read is old by now.
+  return { check, intent, context, readAtNs };
+}
+
+/** Immediately before the act: nothing has stopped the run, and what was read is young, or read once more. */
+async function stillPrepared(action: Action, prepared: Prepared, run: Run): Promise<Prepared> {
+  if (run.stop.reason) return { ...prepared, check: { surprise: run.stop.reason } };
+  if (elapsedMs(run.world.clock, prepared.readAtNs) <= limits.guardFreshMs) return prepared;
   try {
-    const again = await contextOf(run);
-    const second = await performer.check(action, again);
+    const readAtNs = run.world.clock.uptimeNs();
+    const context = await contextOf(run);
+    const check = await performerOf(action).check(action, context);
     const stopped = run.stop.reason;
-    if ('go' in second && stopped) return { check: { surprise: stopped }, intent, context: again };
-    return { check: second, intent, context: again };
+    return { ...prepared, context, readAtNs, check: 'go' in check && stopped ? { surprise: stopped } : check };
   } catch (error) {
     if (!isSandwardenError(error)) throw error;
-    return { check: { surprise: error }, intent, context };
+    return { ...prepared, check: { surprise: error } };
   }
 }
 
@@ -184,6 +243,17 @@ async function performed(action: Action, run: Run, context: ActContext): Promise
     const done = await performerOf(action).perform(action, context);
     if (action.kind === 'restart-runtime') run.baseline = await readIdentity(run);
     return done;
+  } catch (error) {
+    if (!isSandwardenError(error)) throw error;
+    run.stop.with(error);
+    return error;
+  }
+}
+
+/** Looks at what came of it, with the runtime free for the next one. */
+async function confirmed(action: Action, run: Run, { context }: Prepared, done: Done): Promise<Done | SandwardenError> {
+  try {
+    return (await performerOf(action).confirm?.(action, context)) ?? done;
   } catch (error) {
     if (!isSandwardenError(error)) throw error;
     run.stop.with(error);

@@ -45,4 +45,6 @@ export interface Performer {
   /** Reads the precondition again. */
   check(action: Action, context: ActContext): Promise<Check>;
   perform(action: Action, context: ActContext): Promise<Done>;
+  /** Reads what came of it, where there is something to read; the next of its kind may be under way by then. */
+  confirm?(action: Action, context: ActContext): Promise<Done>;
 }

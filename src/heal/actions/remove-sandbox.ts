@@ -6,7 +6,13 @@ import { within } from '../deadline.ts';
 import type { ActContext, Check, Done, Fresh, Performer } from './action.ts';
 
 /** StopPodSandbox, then RemovePodSandbox, then a listing that no longer has it. Never past CRI. */
-export const removeSandbox: Performer = { kind: 'remove-sandbox', inFlight: limits.removalsInFlight, check, perform };
+export const removeSandbox: Performer = {
+  kind: 'remove-sandbox',
+  inFlight: limits.removalsInFlight,
+  check,
+  perform,
+  confirm,
+};
 
 /**
  * What speaks against a removal by what was just read, whatever the plan was made of: the laws of docs/safety.md
@@ -62,6 +68,11 @@ async function perform(action: Action, context: ActContext): Promise<Done> {
   };
   await call('StopPodSandbox', () => world.stopSandbox(guard.sandboxId));
   await call('RemovePodSandbox', () => world.removeSandbox(guard.sandboxId));
+  return { result: 'done', why: '' };
+}
+
+async function confirm(action: Action, context: ActContext): Promise<Done> {
+  const guard = guardOf(action);
   const { sandboxes } = await readPod(action, guard, context);
   if (!sandboxes.some((each) => each.id === guard.sandboxId)) return { result: 'done', why: '' };
   throw new SandwardenError('ERR_PRECONDITION', `${action.object} was removed without an error and is still listed`, {

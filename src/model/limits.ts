@@ -147,7 +147,7 @@ export const limits = {
   unitFiles: 4_000,
   unitFileBytes: 256 * 1024,
 
-  /** Cgroups of pods looked into one by one, directories searched for stray cgroups, and strays and processes told of. */
+  /** Cgroups of pods looked into one by one, directories searched for stray ones, and strays and processes told of. */
   cgroupPodsInDetail: 2_000,
   cgroupSearched: 256,
   cgroupOdd: 256,

@@ -16,7 +16,7 @@ export const sw506: Rule = {
 - up to 1.7 a file that mentions a plugin **replaces that plugin's whole table**. The last \`version\` counts for all
   files, and sections with the names of another one are ignored.
 - 2.0 to 2.2 merge table by table; values and arrays are replaced. The last \`version\` counts for all files: under 3 a
-  section of version 2 is ignored, and of files of version 1 the CRI part is.
+  section of version 2 is ignored, and the short name \`cri\` of version 1 always is.
 - from 2.3 on each file is brought up to date by its own \`version\`, then merged in the same way; a drop-in with a
   higher version than the main file is refused.
 

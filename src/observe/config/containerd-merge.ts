@@ -38,7 +38,10 @@ export function highestVersion(version: string): number {
 export function mergeContainerd(files: readonly LoadedFile[], containerd: string): Merged {
   const rule = mergeRuleOf(containerd);
   const highest = highestVersion(containerd);
-  const versionAt = lastVersion(files);
+  // From 2.0 on one file of a higher version is too much, wherever it stands (2.1.9 even panics).
+  const highestFile =
+    rule === 'migrate-merged' ? files.map(versionOf).find((each) => Number(each?.value) > highest) : undefined;
+  const versionAt = highestFile ?? lastVersion(files);
   const version = Number(versionAt?.value ?? 0n);
   if (version > highest) {
     return {
@@ -49,6 +52,8 @@ export function mergeContainerd(files: readonly LoadedFile[], containerd: string
   }
   const tooNew = rule === 'migrate-each' ? dropInTooNew(files) : undefined;
   if (tooNew) return tooNew;
+  const short = rule === 'replace-plugins' && version >= 2 ? shortName(files) : undefined;
+  if (short) return short;
   const plugin = pluginOf(files, rule, version);
   const settings = settingsOf(plugin, rule);
   const counts = versionAt?.at ?? { file: files[0]?.path ?? '', line: 1 };
@@ -68,8 +73,8 @@ function pluginOf(files: readonly LoadedFile[], rule: MergeRule, version: number
     const own = versionOf(file)?.value ?? 0n;
     mergeInto(merged, rule === 'migrate-each' && own < 4n ? migrated(plugins, own <= 1n) : plugins);
   }
-  // Of a version 1 the names are brought up to date, but the CRI plugin's own migration is over by then (2.1.9).
-  const result = rule === 'migrate-merged' && version === 2 ? migrated(merged, false) : merged;
+  // Short names of version 1 are brought up to date only after the CRI plugin's own migration: too late for it (2.1.9).
+  const result = rule === 'migrate-merged' && version <= 2 ? migrated(merged, false) : merged;
   return tableAt(result, criTables[3]);
 }
 
@@ -148,6 +153,21 @@ function dropInTooNew(files: readonly LoadedFile[]): Merged | undefined {
     const own = versionOf(file);
     if (first !== undefined && own !== undefined && own.value > first.value) {
       return { ok: false, text: `version = ${own.value} is higher than the main file's ${first.value}`, at: own.at };
+    }
+  }
+  return undefined;
+}
+
+/** Up to 1.7, ValidateV2: where a version 2 counts, the name of each plugin must be a whole one. */
+function shortName(files: readonly LoadedFile[]): Merged | undefined {
+  for (const file of files) {
+    for (const [name, node] of tableAt(file.table, 'plugins')?.entries ?? []) {
+      if (name.split('.').length >= 4) continue;
+      return {
+        ok: false,
+        text: `the plugin name '${name}' is of version 1, and the files count as version 2`,
+        at: node.at,
+      };
     }
   }
   return undefined;

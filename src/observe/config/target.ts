@@ -36,9 +36,9 @@ export function targetOf(
 
 function tableName(files: readonly LoadedFile[], rule: MergeRule, version: number): string {
   if (rule === 'replace-plugins') return version <= 1 ? criTables[1] : criTables[2];
-  // Under version 2 the runtimes of a new table hide those of the old one; under 1 only the new table is read.
+  // Up to version 2 the runtimes of a new table hide those of the old one.
   const isNew = files.some((each) => tableAt(each.table, 'plugins', criTables[3], 'containerd', 'runtimes'));
-  return version === 2 && !isNew ? criTables[2] : criTables[3];
+  return version <= 2 && !isNew ? criTables[2] : criTables[3];
 }
 
 function ownTable(file: LoadedFile): string {

@@ -62,19 +62,23 @@ const layouts = [
   { files: ['main.toml', 'sub/x.toml', 'sub/y.toml'], imports: [['sub/x.toml'], ['y.toml'], ['y.toml']] },
 ] as const;
 
-/** Configurations of one to three files; `versions` are those a file may have (0: it names none). */
-export function configurations(versions: readonly number[]): fc.Arbitrary<readonly GeneratedFile[]> {
+/** Configurations of one to three files; `versions` are those a file may have (0: it names none), `mains` the first. */
+export function configurations(
+  versions: readonly number[],
+  mains: readonly number[] = versions,
+): fc.Arbitrary<readonly GeneratedFile[]> {
   const file = fc.record({
     version: fc.constantFrom(...versions),
     old: optional(cri, 3),
     new: optional(cri, 2),
     style: fc.constantFrom<Style>('headers', 'inline', 'dotted'),
+    short: versions.includes(1) ? fc.boolean() : fc.constant(false),
   });
   return fc
     .record({
       layout: fc.constantFrom(...layouts),
       contents: fc.tuple(file, file, file),
-      main: fc.constantFrom(...versions.filter((each) => each > 0)),
+      main: fc.constantFrom(...mains),
     })
     .map(({ layout, contents, main }) =>
       layout.files.map((name, index) => {
@@ -86,7 +90,7 @@ export function configurations(versions: readonly number[]): fc.Arbitrary<readon
         ];
         return {
           name,
-          text: `${[...head, ...render(cri2, own.old, own.style), ...render(cri3, own.new, own.style)].join('\n')}\n`,
+          text: `${[...head, ...render(version <= 1 && own.short ? 'cri' : cri2, own.old, own.style), ...render(cri3, own.new, own.style)].join('\n')}\n`,
         };
       }),
     );
@@ -98,7 +102,7 @@ function render(table: string, of: Cri | undefined, style: Style): string[] {
   if (of === undefined) return [];
   const lines: string[] = [`[plugins.${style === 'dotted' ? `'${table}'` : `"${table}"`}]`];
   const path = `plugins."${table}"`;
-  if (of.other !== undefined && table === cri2) lines.push(`sandbox_image = "${of.other}"`);
+  if (of.other !== undefined && table !== cri3) lines.push(`sandbox_image = "${of.other}"`);
   if (of.other !== undefined && table === cri3) lines.push('max_container_log_line_size = 16384');
   if (of.cni !== undefined) lines.push(`[${path}.cni]`, 'conf_dir = "/etc/cni/net.d"');
   const { containerd } = of;

@@ -17,7 +17,11 @@ import { configurations, type GeneratedFile } from './arbitrary-config.ts';
 
 /** What we say the files give, against what the real containerd says: `containerd config dump`. */
 
-const versions: Readonly<Record<Flavour, readonly number[]>> = { '1.6': [0, 2], '1.7': [0, 2, 3], '2.1': [0, 2, 3] };
+const versions: Readonly<Record<Flavour, readonly number[]>> = {
+  '1.6': [0, 1, 2],
+  '1.7': [0, 1, 2, 3],
+  '2.1': [0, 2, 3],
+};
 
 for (const flavour of allFlavours) {
   describe(`containerd ${flavour}`, async () => {
@@ -28,7 +32,7 @@ for (const flavour of allFlavours) {
       await using folder = await tempDir();
       const { numRuns } = runs(200);
       const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 1_000_000_000);
-      const configs = fc.sample(configurations(versions[flavour]), { numRuns, seed });
+      const configs = fc.sample(arbitrary(flavour), { numRuns, seed });
       const queue = [...configs.entries()];
       const worker = async () => {
         for (let next = queue.shift(); next; next = queue.shift()) {
@@ -36,9 +40,16 @@ for (const flavour of allFlavours) {
           await compare(folder.join(String(index)), files, parts?.bin ?? '', parts?.version ?? '', seed);
         }
       };
-      await Promise.all([worker(), worker()]);
+      // Both end before the folder goes.
+      const ends = await Promise.allSettled([worker(), worker()]);
+      for (const end of ends) if (end.status === 'rejected') throw end.reason;
     });
   });
+}
+
+/** 2.1 has more than one answer where names of version 1 meet others (v1Migrate goes over a map): not these here. */
+function arbitrary(flavour: Flavour): fc.Arbitrary<readonly GeneratedFile[]> {
+  return flavour === '2.1' ? configurations(versions[flavour], [2, 3]) : configurations(versions[flavour]);
 }
 
 async function compare(folder: string, files: readonly GeneratedFile[], bin: string, version: string, seed: number) {

@@ -131,7 +131,7 @@ export async function removedByUs(vm: Vm): Promise<string[]> {
   const { entries } = JSON.parse(text) as { entries: readonly JournalEntry[] };
   const here = entries.filter((each) => plain(each.at.bootId) === bootId);
   const done = new Set(here.filter((each) => each.result === 'done' || each.result === 'already').map((e) => e.of));
-  return here.flatMap((each) => (each.action !== undefined && done.has(each.seq) ? [each.action.sandbox.id] : []));
+  return here.flatMap((each) => (each.action !== undefined && done.has(each.seq) ? [each.action.target] : []));
 }
 
 interface JournalEntry {
@@ -140,7 +140,7 @@ interface JournalEntry {
   readonly at: { readonly bootId: string };
   readonly of?: number;
   readonly result?: string;
-  readonly action?: { readonly object: string; readonly sandbox: { readonly id: string } };
+  readonly action?: { readonly target: string };
 }
 
 function plain(bootId: string): string {

@@ -29,13 +29,13 @@ export async function disarm(vm: Vm): Promise<void> {
 /** Cuts the power from inside, at once and without a flush, when a pattern is in our journal so many times. */
 export function cutWhen(pattern: string, times = 1): string {
   const journal = '/var/lib/sandwarden/journal.ndjson';
-  return `until [ "$(grep -c '${pattern}' ${journal} 2>/dev/null)" -ge ${times} ]; do :; done 2>/dev/null
+  return `until [ "$(grep -c '${pattern}' ${journal} 2>/dev/null)" -ge ${times} ]; do sleep 0.02; done 2>/dev/null
 echo b >/proc/sysrq-trigger`;
 }
 
 /** Sends a signal to each process whose command line holds the text, as soon as there is one. */
 export function signalWhen(signal: 'KILL' | 'STOP', commandLine: string): string {
-  return `until pkill -${signal} -f '${commandLine}'; do :; done`;
+  return `until pkill -${signal} -f '${commandLine}'; do sleep 0.1; done`;
 }
 
 /** Waits until the trap has cut the power. */
@@ -72,6 +72,18 @@ crictl stopp --timeout=60s ${sandboxId} >/dev/null
 until ls $tasks | grep -vxF -f /run/lab-before >/run/lab-new; do :; done
 until [ -s $tasks/$(head -n 1 /run/lab-new)/init.pid ]; do :; done
 kill -STOP $pid`,
+    { timeoutMs: 300_000 },
+  );
+}
+
+/** Takes every block of the root's file system, those that are kept for root too. The files hold nothing. */
+export async function fillDisk(vm: Vm): Promise<void> {
+  await vm.out(
+    `i=0
+for size in 512M 64M 8M 1M 64K 4K; do
+  while fallocate -l $size /var/fill.$i 2>/dev/null; do i=$((i+1)); done
+done
+sync`,
     { timeoutMs: 300_000 },
   );
 }

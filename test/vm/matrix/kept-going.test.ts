@@ -8,7 +8,7 @@ import { duplicateRecord } from '../duplicate.ts';
 import * as hook from '../hook.ts';
 import { blaming, skip, timeout } from '../hook-scenarios.ts';
 import { sandboxesOf } from '../recovered.ts';
-import { layTrap, signalWhen, stopBetweenSandboxAndContainer } from '../traps.ts';
+import { fillDisk, layTrap, signalWhen, stopBetweenSandboxAndContainer } from '../traps.ts';
 
 const limitS = 10;
 /** The unit's own limit on top of --limit, and what an emulated machine needs beside it. */
@@ -111,12 +111,7 @@ for (const image of imageNames) {
       await using vm = await Vm.create({ image: node });
       await blaming(vm, async () => {
         await vm.boot();
-        await vm.out(
-          'dd if=/dev/zero of=/var/fill bs=1M 2>/dev/null; dd if=/dev/zero of=/var/rest bs=4k 2>/dev/null; sync',
-          {
-            timeoutMs: 600_000,
-          },
-        );
+        await fillDisk(vm);
         await vm.cutPower();
         await vm.boot();
         await hook.untilEnded(vm, 'sandwarden-boot.service');
@@ -139,19 +134,23 @@ for (const image of imageNames) {
   });
 }
 
-/** kubelet was started, and our unit kept it waiting for no longer than this. */
+/** kubelet was started, and our units kept it waiting for no longer than this. */
 async function assertKubeletStarted(vm: Vm, withinS: number): Promise<void> {
-  const started = async () => {
-    const facts = await hook.unit(vm, 'kubelet.service');
-    return Number(facts.ExecMainStartTimestampMonotonic) > 0 ? facts : undefined;
-  };
-  const kubelet = await vm.waitFor('kubelet is started', started, { timeoutMs: 240_000, everyMs: 1_000 });
-  const [clock, boot] = [
-    await hook.unit(vm, 'sandwarden-clock.service'),
-    await hook.unit(vm, 'sandwarden-boot.service'),
-  ];
-  for (const ours of [clock, boot]) {
-    const keptS = (Number(kubelet.InactiveExitTimestampMonotonic) - Number(ours.InactiveExitTimestampMonotonic)) / 1e6;
-    assert.ok(keptS < withinS, `kubelet started ${keptS} s after the hook did`);
+  const startedUs = await vm.waitFor('kubelet is started', () => firstStartUs(vm, 'kubelet.service'), {
+    timeoutMs: 240_000,
+    everyMs: 1_000,
+  });
+  for (const name of ['sandwarden-clock.service', 'sandwarden-boot.service']) {
+    const { InactiveExitTimestampMonotonic: beganUs } = await hook.unit(vm, name);
+    const keptS = (startedUs - Number(beganUs)) / 1e6;
+    assert.ok(keptS < withinS, `kubelet started ${keptS} s after ${name} did`);
   }
+}
+
+/** The first start of this boot: a unit that is restarted forgets it, the journal does not, unless it has no room. */
+async function firstStartUs(vm: Vm, name: string): Promise<number | undefined> {
+  const started = 'MESSAGE_ID=39f53479d3a045ac8e11786248231fbf';
+  const { stdout } = await vm.run(`journalctl -q -b -o export UNIT=${name} ${started} | grep -m 1 -a ^__MONOTONIC`);
+  const facts = await hook.unit(vm, name);
+  return Number(stdout.trim().split('=')[1] ?? facts.InactiveExitTimestampMonotonic) || undefined;
 }

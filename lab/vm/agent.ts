@@ -23,8 +23,8 @@ const answerSlackMs = 30_000;
 const largestAnswerBytes = 256 * 1024 * 1024;
 
 /**
- * The host's end of the guest's agent (guest/agent.sh): a virtio serial port behind a unix socket, one command at a time.
- * The agent greets with `HELLO`, takes `<id> <seconds> <script bytes> <input bytes>\n<script><input>` and answers
+ * The host's end of the guest's agent (guest/agent.sh): a virtio serial port behind a unix socket, one command at a
+ * time. The agent greets with `HELLO`, takes `<id> <seconds> <script bytes> <input bytes>\n<script><input>` and answers
  * `<id> <exit code> <stdout bytes> <stderr bytes>\n<stdout><stderr>`. No terminal is between: any byte goes through.
  */
 export class Agent {

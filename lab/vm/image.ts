@@ -54,8 +54,8 @@ const recipes: Readonly<Record<ImageName, Recipe>> = {
 };
 
 /**
- * Gives the image, making it when it is not there (some minutes, root, network). Idempotent; a second process that wants
- * the same image waits for the first.
+ * Gives the image, making it when it is not there (some minutes, root, network). Idempotent; a second process that
+ * wants the same image waits for the first.
  */
 export async function ensureImage(name: ImageName, bake: Bake, say: (line: string) => void = () => {}): Promise<Image> {
   const home = join(cacheDir, `${name}-${recipeHash(name)}`);
@@ -174,9 +174,9 @@ async function unxz(path: string): Promise<Uint8Array> {
 }
 
 /**
- * The ELF kernel inside a bzImage: QEMU starts it through its PVH entry, which saves the emulated decompression (five of
- * eight seconds). Source: Documentation/arch/x86/boot.rst (setup_sects, payload_offset, payload_length); the payload ends
- * with four bytes that hold its size.
+ * The ELF kernel inside a bzImage: QEMU starts it through its PVH entry, which saves the emulated decompression (five
+ * of eight seconds). Source: Documentation/arch/x86/boot.rst (setup_sects, payload_offset, payload_length); the payload
+ * ends with four bytes that hold its size.
  */
 export function uncompressedKernel(bzImage: Buffer): Buffer {
   const sectorBytes = 512;

@@ -14,14 +14,16 @@ export function bootArchive(parts: { readonly busybox: Uint8Array; readonly virt
 }
 
 /**
- * Files that are laid into the guest before its init starts: an archive in an archive, appended to the first. Only files
- * are in it, so that no folder of the guest changes its mode. The kernel pads the concatenation at four bytes.
+ * Files that are laid into the guest before its init starts: an archive in an archive, appended to the first. Only
+ * files are in it, so that no folder of the guest changes its mode. The kernel pads the concatenation at four bytes.
  */
 export function filesArchive(files: readonly (GuestFile | GuestLink)[]): Buffer {
   return cpio([{ path: 'files.cpio', data: cpio(files), mode: 0o600 }]);
 }
 
-/** A failure is said on the console and ends the boot (the kernel panics when init exits; panic=-1 ends the emulator). */
+/**
+ * A failure is said on the console and ends the boot (the kernel panics when init exits; panic=-1 ends the emulator).
+ */
 const initScript = `#!/bin/busybox sh
 set -e
 b=/bin/busybox

@@ -55,7 +55,9 @@ async function bake(qemu: Emulator, image: Image, script: string): Promise<void>
   }
 }
 
-/** KVM where a guest really runs on it: some nested hosts have the device and cannot run a kernel. Remembered per host. */
+/**
+ * KVM where a guest really runs on it: some nested hosts have the device and cannot run a kernel. Remembered per host.
+ */
 async function accelerator(qemu: Emulator, image: Image): Promise<Accelerator> {
   const forced = process.env.SANDWARDEN_VM_ACCEL;
   if (forced === 'kvm' || forced === 'tcg') return forced;

@@ -10,7 +10,9 @@ import { workloadImage } from '../flavours.ts';
 import { hasCode } from '../run.ts';
 import { guestPaths } from './guest.ts';
 
-/** Runs the embedded kubelet over a real runtime until the process is ended. Its log goes to stdout, for the journal. */
+/**
+ * Runs the embedded kubelet over a real runtime until the process is ended. Its log goes to stdout, for the journal.
+ */
 export async function runKubelet(endpoint: string): Promise<void> {
   const pods = JSON.parse(readOr(guestPaths.pods, '[]')) as PodSpec[];
   const kubelet = new Kubelet({

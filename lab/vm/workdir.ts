@@ -1,6 +1,6 @@
 /**
- * What a machine leaves on this one while it lives: one folder in the temporary directory, whose name says which process
- * owns it (`sandwarden-vm-<pid>-<start>-<random>`). The emulator dies with its process by itself (machine.ts).
+ * What a machine leaves on this one while it lives: one folder in the temporary directory, whose name says which
+ * process owns it (`sandwarden-vm-<pid>-<start>-<random>`). The emulator dies with its process by itself (machine.ts).
  */
 import { rmSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';

@@ -116,7 +116,9 @@ export const limits = {
 
   /** Boot: two families of witnesses this close tell of one moment (the heartbeat comes each 5 minutes). */
   clockAgreeMs: 15 * 60_000,
-  /** Boot: a clock that has been set since it lost its power is moved forward at most this far; boot.conf can say less. */
+  /**
+   * Boot: a clock that has been set since it lost its power is moved forward at most this far; boot.conf can say less.
+   */
   clockForwardDays: 30,
   /** Boot: a clock that was never set (before this version was made) is moved at most this far after its epoch. */
   clockNeverSetYears: 20,
@@ -125,11 +127,17 @@ export const limits = {
   timeSyncPollMs: 250,
   /** Boot: how many folders of sandboxes and files of the journal are looked at as witnesses. */
   clockWitnesses: 10_000,
-  /** Boot healing before kubelet, all of it; the unit's own limit (90 s) is longer by interruptGraceMs and some slack. */
+  /**
+   * Boot healing before kubelet, all of it; the unit's own limit (90 s) is longer by interruptGraceMs and some slack.
+   */
   bootHealMs: 60_000,
-  /** Before kubelet: how long removals wait for the pod network. Where a pod brings the CNI plugin it comes only after. */
+  /**
+   * Before kubelet: how long removals wait for the pod network. Where a pod brings the CNI plugin it comes only after.
+   */
   bootNetworkMs: 10_000,
-  /** Boot healing after kubelet's start: how long it watches, how often, and how long kubelet must have run in peace. */
+  /**
+   * Boot healing after kubelet's start: how long it watches, how often, and how long kubelet must have run in peace.
+   */
   bootWatchMs: 300_000,
   bootWatchPollMs: 5_000,
   bootSettledMs: 90_000,

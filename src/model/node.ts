@@ -136,7 +136,9 @@ export interface UnitCall extends UnitLine {
   readonly key: string;
   /** The unit's own line, where the call stands in a script. */
   readonly by?: UnitLine;
-  /** The words that hide a failure (`|| true`, `2>/dev/null`, a leading `-`, a pipe into xargs), where there are some. */
+  /**
+   * The words that hide a failure (`|| true`, `2>/dev/null`, a leading `-`, a pipe into xargs), where there are some.
+   */
   readonly hides?: string;
 }
 

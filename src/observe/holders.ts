@@ -78,7 +78,8 @@ async function findRuntime(
       : listeningInode((await readProc(`${root}/proc/net/unix`, 4 * 1024 * 1024)) ?? '', socket);
   if (inode !== undefined) {
     for (const each of candidates) if (await holdsSocket(each.pid, inode, root)) return each;
-    // Somebody else serves it: a runtime of another name, or one in another namespace. A guess would blame the wrong one.
+    // Somebody else serves it: a runtime of another name, or one in another namespace. A guess would blame the wrong
+    // one.
     return undefined;
   }
   return candidates.length === 1 ? candidates[0] : undefined;

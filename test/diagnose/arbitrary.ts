@@ -5,7 +5,10 @@ import type { Container, Sandbox } from '../../src/model/sandbox.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { container, idOf, nameHeld, nowNs, pod, sandbox, seconds, snapshotOf } from './build.ts';
 
-/** Random nodes: a few pods, each with a random history of sandboxes, dates in any order, and what kubelet may say of them. */
+/**
+ * Random nodes: a few pods, each with a random history of sandboxes, dates in any order, and what kubelet may say of
+ * them.
+ */
 
 interface RandomPod {
   readonly sandboxes: readonly Sandbox[];

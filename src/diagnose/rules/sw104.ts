@@ -12,13 +12,13 @@ export const sw104: Rule = {
 state unknown: it is listed NotReady with a creation time of zero or less (CRI demands more than 0) and holds its name
 until it is removed.
 
-Sorted by date it comes last, so kubelet up to 1.34 may ask for its attempt again and be refused. containerd 1.7 lists it
-with its real date: then it is the newest, kubelet asks for the next attempt, and nothing is blocked.`,
+Sorted by date it comes last, so kubelet up to 1.34 may ask for its attempt again and be refused. containerd 1.7 lists
+it with its real date: then it is the newest, kubelet asks for the next attempt, and nothing is blocked.`,
   evidence: 'the creation time, the error that asks for the name, the CNI errors',
   remedy: { tier: 'safe', text: 'Mend CNI, then remove the sandbox (removing it calls CNI DEL again).' },
   sources: [
     'containerd internal/cri/server/sandbox_run.go (cleanupErr)',
-    'seen on 1.6.20 (createdAt -6795364578871345152), 1.7.24 (real date) and 2.1.9 (nothing is left of a failed creation)',
+    'seen on 1.6.20 (createdAt -6795364578871345152), 1.7.24 (real date), 2.1.9 (nothing is left of a failed one)',
   ],
   examine: (facts) =>
     ghostFindings(

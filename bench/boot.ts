@@ -41,7 +41,7 @@ async function main(boots: number): Promise<void> {
   process.exitCode = values.assert && figures.some(isOver) ? 1 : 0;
 }
 
-/** The most that our units can add: the time that the only one with work to do needs, on or beside the critical path. */
+/** The most that our units can add: the time that the only one with work to do needs, on the critical path or not. */
 async function normalBoot(node: Vm, boots: number, slower: number): Promise<Figure> {
   const [took, withHook, without]: [number[], number[], number[]] = [[], [], []];
   for (let boot = 0; boot < boots; boot++) {

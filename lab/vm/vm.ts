@@ -5,7 +5,7 @@ import { Agent } from './agent.ts';
 import { type ClockSetting, clockDate } from './clock.ts';
 import type { GuestFile, GuestLink } from './cpio.ts';
 import { type GuestContent, layoutFiles, toGuestFiles } from './files.ts';
-import type { Image, ImageName } from './image.ts';
+import type { ImageName } from './image.ts';
 import { filesArchive } from './initrd.ts';
 import { type Accelerator, agentSocket, type Machine, overlay, powerOn } from './machine.ts';
 import { type Platform, platform } from './platform.ts';
@@ -379,5 +379,3 @@ function shown(command: string | readonly string[]): string {
 function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
-
-export type { Image };

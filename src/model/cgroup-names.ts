@@ -5,12 +5,10 @@ import type { CgroupDriver, QosClass } from './cgroups.ts';
  * pod_container_manager_linux.go GetPodContainerName.
  */
 
-/** The path of `kubepods` below kubelet's `--cgroup-root` (`[]` is `/`, `['foo']` is `/foo`). */
-export function kubepodsPath(driver: CgroupDriver, root: readonly string[] = []): string {
-  return cgroupPath(driver, [...root, 'kubepods']);
-}
-
-/** The path of a QoS class; guaranteed pods are directly in `kubepods`. */
+/**
+ * The path of a QoS class below kubelet's `--cgroup-root` (`[]` is `/`, `['foo']` is `/foo`); guaranteed pods are
+ * directly in `kubepods`.
+ */
 export function qosPath(driver: CgroupDriver, qos: QosClass, root: readonly string[] = []): string {
   return cgroupPath(driver, [...root, 'kubepods', ...(qos === 'guaranteed' ? [] : [qos])]);
 }

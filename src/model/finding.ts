@@ -7,7 +7,6 @@ export const severities = ['error', 'warning', 'info'] as const satisfies readon
 
 /** How much an action can hurt, and so who may allow it (docs/safety.md). */
 export type Tier = 'safe' | 'disruptive' | 'destructive';
-export const tiers = ['safe', 'disruptive', 'destructive'] as const satisfies readonly Tier[];
 
 /**
  * What a finding is about. `name` is how a person says it (`default/web/0`, `containerd`), `id` the full id where there

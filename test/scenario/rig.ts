@@ -1,2 +1,2 @@
 /** The interface that scenario files are written against; the embedded node and the laboratory implement it. */
-export type { CniCall, CniMode, Rig } from '../../src/embedded/rig.ts';
+export type { Rig } from '../../src/embedded/rig.ts';

@@ -215,7 +215,7 @@ export async function etcOf(vm: Vm): Promise<string[]> {
   return (await vm.out(list)).split('\n');
 }
 
-function pod(name: string, uid: string, runs: PodSpec['containers'][number]['runs']): PodSpec {
+export function pod(name: string, uid: string, runs: PodSpec['containers'][number]['runs']): PodSpec {
   return { name, namespace: 'default', uid, restartPolicy: 'Always', containers: [{ name: 'c', runs }] };
 }
 

@@ -1,5 +1,7 @@
 /** What scenarios do to a guest while it boots: things that nobody at the shell would be quick enough for. */
+import { guestPaths } from '../../lab/vm/guest.ts';
 import type { Vm } from '../../lab/vm/vm.ts';
+import type { PodSpec } from '../../src/embedded/pod-spec.ts';
 
 const script = '/usr/local/lib/lab/trap';
 const unitPath = '/etc/systemd/system/lab-trap.service';
@@ -60,17 +62,18 @@ exec /usr/lib/cni/ptp.real
 }
 
 /**
- * Stops the service's sandbox and kubelet right after it has made the next one: a READY sandbox without a container,
- * which the power cut makes a ghost that owns nothing.
+ * Gives kubelet a further pod and stops it right after it has made that one's sandbox: READY and without a container,
+ * so that the power cut makes a ghost of it that owns nothing.
  */
-export async function stopBetweenSandboxAndContainer(vm: Vm, sandboxId: string): Promise<void> {
+export async function stopAfterSandboxOf(vm: Vm, pods: readonly PodSpec[]): Promise<void> {
+  await vm.put(guestPaths.pods, JSON.stringify(pods));
   await vm.out(
     `tasks=/run/containerd/io.containerd.runtime.v2.task/k8s.io
-pid=$(systemctl show -p MainPID --value kubelet)
 ls $tasks >/run/lab-before
-crictl stopp --timeout=60s ${sandboxId} >/dev/null
-until ls $tasks | grep -vxF -f /run/lab-before >/run/lab-new; do :; done
-until [ -s $tasks/$(head -n 1 /run/lab-new)/init.pid ]; do :; done
+systemctl restart kubelet
+pid=$(systemctl show -p MainPID --value kubelet)
+until ls $tasks | grep -vxF -f /run/lab-before >/run/lab-new; do sleep 0.05; done
+until [ -s $tasks/$(head -n 1 /run/lab-new)/init.pid ]; do sleep 0.02; done
 kill -STOP $pid`,
     { timeoutMs: 300_000 },
   );

@@ -3,14 +3,13 @@
 // in
 // a pid namespace of its own in which a process is called kubelet, so that nothing hangs on what else runs here.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EmbeddedNode, startEmbeddedNode } from '../../src/embedded/node.ts';
 import type { PodSpec } from '../../src/embedded/pod-spec.ts';
 import { tempDir } from '../helpers/temp.ts';
-import { type SpawnOptions, sandwarden } from './spawn.ts';
+import { apart, type SpawnOptions, sandwarden } from './spawn.ts';
 
 const pods: readonly PodSpec[] = [
   { name: 'web', restartPolicy: 'Always', runs: 'forever' } as const,
@@ -31,18 +30,7 @@ async function until(what: string, isSo: () => boolean | Promise<boolean>): Prom
   }
 }
 
-const unshare = [
-  'unshare',
-  ...(process.geteuid?.() === 0 ? [] : ['--map-root-user']),
-  '--pid',
-  '--fork',
-  '--mount-proc',
-];
-const [program = '', ...flags] = unshare;
-const skip =
-  spawnSync(program, [...flags, 'true']).status === 0
-    ? false
-    : 'no pid namespace of its own can be made here (unshare)';
+const skip = apart ? false : 'no pid namespace of its own can be made here (unshare)';
 
 /** `unshare` itself ignores signals: they go to its only child. */
 function interrupt(pid: number | undefined): void {
@@ -74,8 +62,7 @@ describe('heal, as a process over a socket', { skip }, () => {
     sandwarden(argv, {
       ...options,
       under: [
-        program,
-        ...flags,
+        ...(apart ?? (['false'] as const)),
         'sh',
         '-c',
         `${dir.join('kubelet')} -c 'sleep 1000; :' --cgroup-driver=systemd & exec "$@"`,

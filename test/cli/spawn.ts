@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 
 export interface Ended {
@@ -16,6 +16,21 @@ export interface SpawnOptions {
   /** Gets the process once it runs, and each piece of its stderr. */
   readonly onStderr?: (text: string, child: ChildProcess) => void;
 }
+
+const unshare = [
+  'unshare',
+  ...(process.geteuid?.() === 0 ? [] : ['--map-root-user']),
+  '--pid',
+  '--fork',
+  '--mount-proc',
+] as const;
+
+/**
+ * A program that runs another one with a process list of its own, so that nothing hangs on what else runs here (a
+ * kubelet of another test, say); undefined where that cannot be made.
+ */
+export const apart: readonly [string, ...string[]] | undefined =
+  spawnSync(unshare[0], [...unshare.slice(1), 'true']).status === 0 ? ['unshare', ...unshare.slice(1)] : undefined;
 
 const main = resolve(import.meta.dirname, '../../src/main.ts');
 const DEADLINE_MS = 90_000;

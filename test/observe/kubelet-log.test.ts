@@ -217,7 +217,7 @@ describe('hostile lines', () => {
     );
   });
 
-  it('of a megabyte take a moment at most', () => {
+  it('of a megabyte are read in linear time', () => {
     const mega = (text: string) => text.repeat(Math.ceil(1_000_000 / text.length));
     const header = 'E1121 18:00:14.961749     367 log.go:32] "x" ';
     for (const [name, line] of Object.entries({
@@ -239,7 +239,8 @@ describe('hostile lines', () => {
       parseFields(line);
       findHeld(line);
       const tookMs = performance.now() - start;
-      assert.ok(tookMs < 200, `${name}: ${Math.round(tookMs)} ms`);
+      // A parser that backtracks would take minutes; a loaded machine takes what it takes.
+      assert.ok(tookMs < 10_000, `${name}: ${Math.round(tookMs)} ms`);
     }
   });
 

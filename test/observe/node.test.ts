@@ -267,7 +267,7 @@ describe('needsDetail', () => {
     const many = Array.from({ length: 10_000 }, (_, i) => sandbox(`s${i}`, { uid: 'one', attempt: i }));
     const start = performance.now();
     assert.equal(needsDetail(many, known(log({})), nowNs).size, 0);
-    assert.ok(performance.now() - start < 500);
+    assert.ok(performance.now() - start < 10_000, 'a comparison of all pairs would take minutes');
   });
 });
 

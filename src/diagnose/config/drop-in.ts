@@ -1,4 +1,4 @@
-import type { ConfigTarget, RuntimeConfigFacts } from '../../model/runtime-config.ts';
+import type { ConfigTarget, RuntimeConfigFacts, RuntimeHandler } from '../../model/runtime-config.ts';
 import { unifiedDiff } from './diff.ts';
 import { filesNow, isGenerated, isRunc } from './drivers.ts';
 
@@ -54,7 +54,9 @@ export function planSystemdCgroup(
     return { ok: true, handlers, edits: [editOf(path, before, `${after}\n`)], restart };
   }
   const texts = new Map<string, string>();
-  for (const handler of wanted) {
+  // In place first, then from the last line upwards: a line that is put in moves all below it.
+  const lineOf = (each: RuntimeHandler) => (each.at ? Number.MAX_SAFE_INTEGER : (target.options[each.name]?.line ?? 0));
+  for (const handler of wanted.toSorted((a, b) => lineOf(b) - lineOf(a))) {
     // Where it stands as false, that line is the one that counts.
     const path = handler.at?.file ?? target.file;
     const text = texts.get(path) ?? textOf(path);

@@ -31,7 +31,7 @@ for (const flavour of allFlavours) {
     test('200 generated configurations: our merge is containerd’s', { skip, timeout: 120_000 }, async () => {
       await using folder = await tempDir();
       const { numRuns } = runs(200);
-      const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 1_000_000_000);
+      const seed = Number(process.env.FUZZ_SEED ?? 302_815_307);
       const configs = fc.sample(arbitrary(flavour), { numRuns, seed });
       const queue = [...configs.entries()];
       const worker = async () => {

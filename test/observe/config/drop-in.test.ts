@@ -33,7 +33,7 @@ for (const flavour of allFlavours) {
     test('every handler of runc is on after it, and nothing else is changed', { skip, timeout: 120_000 }, async () => {
       await using folder = await tempDir();
       const { numRuns } = runs(40);
-      const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 1_000_000_000);
+      const seed = Number(process.env.FUZZ_SEED ?? 302_815_307);
       const configs = fc.sample(configurations(versions[flavour], mains[flavour]), { numRuns, seed });
       const lab = { bin: parts?.bin ?? '', version: parts?.version ?? '', seed };
       let cured = 0;

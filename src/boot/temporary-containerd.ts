@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../model/clock.ts';
 import { SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import { safeText } from '../model/safe-text.ts';
-import { isErrno } from '../observe/read-file.ts';
+import { isErrno, isFile } from '../observe/read-file.ts';
 import { runDir } from './record.ts';
 
 export interface TemporaryContainerd {
@@ -102,15 +102,6 @@ async function listed(folder: string): Promise<string[]> {
     return await readdir(folder);
   } catch (error) {
     if (isErrno(error)) return [];
-    throw error;
-  }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isFile();
-  } catch (error) {
-    if (isErrno(error)) return false;
     throw error;
   }
 }

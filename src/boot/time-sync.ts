@@ -1,9 +1,8 @@
-import { access } from 'node:fs/promises';
 import type { Clock } from '../model/clock.ts';
 import { isSandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import type { Run } from '../observe/child.ts';
-import { isErrno } from '../observe/read-file.ts';
+import { exists } from '../observe/read-file.ts';
 
 export interface SyncOptions {
   readonly clock: Clock;
@@ -44,15 +43,5 @@ async function isSynchronized(run: Run, root: string): Promise<boolean> {
     // Early in a boot there is no D-Bus yet.
     if (!isSandwardenError(error)) throw error;
     return false;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (isErrno(error)) return false;
-    throw error;
   }
 }

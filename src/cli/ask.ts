@@ -14,10 +14,15 @@ export async function agreed(io: Io, args: Pick<Args, 'flag'>, question: string)
       hint: "Add '--yes' to do it without a question.",
     });
   }
+  return await askAtTerminal(io, `${question} [y/N] `);
+}
+
+/** The answer of the person at the terminal to a question that is printed as it is; Ctrl-C is an answer too. */
+export async function askAtTerminal(io: Io, prompt: string): Promise<Answer> {
   const controller = new AbortController();
   const restore = io.onInterrupt(() => controller.abort());
   try {
-    return (await io.confirm(`${question} [y/N] `, controller.signal)) ? 'yes' : 'no';
+    return (await io.confirm(prompt, controller.signal)) ? 'yes' : 'no';
   } catch (error) {
     if (!controller.signal.aborted) throw error;
     io.stderr.write('\n');

@@ -9,6 +9,7 @@ import { ExitCode } from '../model/errors.ts';
 import { orderOfVersion } from '../model/kubelet-choice.ts';
 import { valueOr } from '../model/observed.ts';
 import type { Outcome, Plan } from '../model/plan.ts';
+import { type Answer, askAtTerminal } from './ask.ts';
 import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
 import { verdictLines } from './render/diagnosis-text.ts';
@@ -107,20 +108,10 @@ function kubeletIsDown({ snapshot }: Look): boolean {
   return snapshot.kubelet.known && !snapshot.kubelet.value.running;
 }
 
-async function asked(io: Io, plan: Plan, style: Style): Promise<'yes' | 'no' | 'interrupted'> {
-  const controller = new AbortController();
-  const restore = io.onInterrupt(() => controller.abort());
-  try {
-    const count = plan.actions.length;
-    const question = `\nDo ${count === 1 ? 'this' : `these ${count} actions`}? [y/N] `;
-    return (await io.confirm(exact(style, question.trim()).concat(' '), controller.signal)) ? 'yes' : 'no';
-  } catch (error) {
-    if (!controller.signal.aborted) throw error;
-    io.stderr.write('\n');
-    return 'interrupted';
-  } finally {
-    restore();
-  }
+function asked(io: Io, plan: Plan, style: Style): Promise<Answer> {
+  const count = plan.actions.length;
+  const question = `\nDo ${count === 1 ? 'this' : `these ${count} actions`}? [y/N] `;
+  return askAtTerminal(io, exact(style, question.trim()).concat(' '));
 }
 
 async function carriedOut(patient: Patient, plan: Plan, options: PlanOptions, talk: Conversation): Promise<Outcome> {

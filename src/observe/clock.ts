@@ -1,12 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { access } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../model/clock.ts';
 import { isSandwardenError } from '../model/errors.ts';
 import type { ClockFacts } from '../model/node.ts';
 import { known, type Observed } from '../model/observed.ts';
 import { type Run, run } from './child.ts';
-import { isErrno, readProc } from './read-file.ts';
+import { exists, readProc } from './read-file.ts';
 
 /**
  * The clocks of this machine. `uptimeNs` is /proc/uptime (CLOCK_BOOTTIME, 10 ms) at the first call, and from there on
@@ -69,14 +68,4 @@ async function isSynchronized(root: string, runner: Run): Promise<boolean | unde
     if (!isSandwardenError(error)) throw error;
   }
   return (await exists(`${root}/run/systemd/timesync/synchronized`)) ? true : undefined;
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (isErrno(error)) return false;
-    throw error;
-  }
 }

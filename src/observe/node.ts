@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import { connectCri, socketPath } from '../cri/connect.ts';
 import type { CriReader } from '../cri/types.ts';
 import type { CgroupFacts } from '../model/cgroups.ts';
@@ -30,7 +29,7 @@ import { kubeletUnits, readKubeletLog, readRuntimeLog } from './journal.ts';
 import { observePods } from './kube/pods.ts';
 import { layoutOf } from './layout.ts';
 import { findKubelet, kubeletVersionOfBinary, listProcesses, observeNode, type ProcessStat } from './proc.ts';
-import { isErrno } from './read-file.ts';
+import { isFile } from './read-file.ts';
 import { observeUnit } from './unit.ts';
 import { observeUnits } from './units.ts';
 import { observed } from './unknown.ts';
@@ -239,15 +238,6 @@ async function withVersion(
 
 function pathOf(endpoint: string): string | undefined {
   return /^(?:unix:|\/)/.test(endpoint) ? socketPath(endpoint) : undefined;
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isFile();
-  } catch (error) {
-    if (isErrno(error)) return false;
-    throw error;
-  }
 }
 
 function memo<T>(make: () => Promise<T>): () => Promise<T> {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { access, type FileHandle, open, stat } from 'node:fs/promises';
 import { SandwardenError } from '../model/errors.ts';
 import { safeText } from '../model/safe-text.ts';
 
@@ -76,4 +76,25 @@ function fileError(path: string, why: string, cause?: unknown): SandwardenError 
     hint: 'Name a readable file.',
     cause,
   });
+}
+
+/** Whether something is at that path. What may not be looked at counts as not there. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error)) return false;
+    throw error;
+  }
+}
+
+/** Whether a regular file is at that path, links followed. */
+export async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch (error) {
+    if (isErrno(error)) return false;
+    throw error;
+  }
 }

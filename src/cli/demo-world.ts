@@ -30,6 +30,7 @@ export function worldOverEmbedded(node: EmbeddedNode, reader: CriReader, options
         ...(runtimeStartedUptimeNs === undefined ? {} : { runtimeStartedUptimeNs }),
       };
     },
+    removalStops: async () => true,
     // These take time on the node, so they go by the client that lets simulated time pass while it waits.
     stopSandbox: (id) => node.cri.stopSandbox(id),
     removeSandbox: (id) => node.cri.removeSandbox(id),

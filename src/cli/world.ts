@@ -1,4 +1,5 @@
 import { socketPath } from '../cri/connect.ts';
+import { removalStops } from '../cri/removal.ts';
 import type { CriReader, CriWriter } from '../cri/types.ts';
 import type { Identity, Look, World } from '../heal/ports.ts';
 import type { Clock } from '../model/clock.ts';
@@ -34,10 +35,23 @@ export function worldOverCri({ cri, endpoint, clock, lookAgain, run = runProgram
     },
     pauseAlive: (sandboxId) => pauseAlive(cri, sandboxId),
     readIdentity: identityReader(socketPath(endpoint), clock),
+    removalStops: once(async () => removalStops(await cri.version())),
     stopSandbox: (id) => cri.stopSandbox(id),
     removeSandbox: (id) => cri.removeSandbox(id),
     killProcess,
     restartUnit: (unit) => restartUnit(unit, { cri, clock, run }),
+  };
+}
+
+/** Asks until there is an answer, and then no more. */
+function once<T>(ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | undefined;
+  return () => {
+    answer ??= ask().catch((error: unknown) => {
+      answer = undefined;
+      throw error;
+    });
+    return answer;
   };
 }
 

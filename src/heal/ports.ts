@@ -18,6 +18,11 @@ export interface World {
   pauseAlive(sandboxId: string): Promise<boolean | undefined>;
   /** Which runtime and which kubelet answer, read now: a restart in between is a surprise. */
   readIdentity(): Promise<Identity>;
+  /**
+   * Whether RemovePodSandbox of this runtime stops the sandbox first and removes nothing where that fails. A stop of
+   * our own before it would only call the CNI plugins twice.
+   */
+  removalStops(): Promise<boolean>;
   stopSandbox(id: string): Promise<void>;
   removeSandbox(id: string): Promise<void>;
   /** SIGKILL to a process if it is still the one that started then. `gone` where it is not there any more. */

@@ -55,6 +55,15 @@ describe('a plan that nothing comes in the way of', () => {
     }
   });
 
+  test('does not stop twice what the runtime stops as it removes it', async () => {
+    const node = simNode((world) => {
+      world.stopsOnRemoval = true;
+      world.addPod('a');
+    });
+    await heal(node);
+    assert.deepEqual(writes(node.world), ['remove a-0']);
+  });
+
   test('waits until 10 s have passed since the first listing, and looks a second time', async () => {
     const node = simNode(threePods);
     const look = node.world.look();

@@ -25,6 +25,8 @@ export class SimWorld implements World {
   readonly violations: string[] = [];
   readonly removed = new Map<string, number>();
   mostInFlight = 0;
+  /** Whether the runtime's RemovePodSandbox stops by itself. */
+  stopsOnRemoval = false;
   removeMs = 3;
   /** How long kubelet takes to start a pod that nothing blocks; undefined: never. */
   recoverMs: number | undefined = 2_000;
@@ -101,6 +103,10 @@ export class SimWorld implements World {
   async readIdentity(): Promise<Identity> {
     await this.#call('identity', '');
     return this.identity;
+  }
+
+  async removalStops(): Promise<boolean> {
+    return this.stopsOnRemoval;
   }
 
   async stopSandbox(id: string): Promise<void> {

@@ -5,7 +5,7 @@ import { safeText } from '../../model/safe-text.ts';
 import { within } from '../deadline.ts';
 import type { ActContext, Check, Done, Fresh, Performer } from './action.ts';
 
-/** StopPodSandbox, then RemovePodSandbox, then a listing that no longer has it. Never past CRI. */
+/** StopPodSandbox where the runtime needs it, RemovePodSandbox, then a listing that no longer has it. Never past CRI. */
 export const removeSandbox: Performer = {
   kind: 'remove-sandbox',
   inFlight: limits.removalsInFlight,
@@ -66,7 +66,7 @@ async function perform(action: Action, context: ActContext): Promise<Done> {
       throw isSandwardenError(error) ? asNetworkError(action, error) : error;
     }
   };
-  await call('StopPodSandbox', () => world.stopSandbox(guard.sandboxId));
+  if (!(await world.removalStops())) await call('StopPodSandbox', () => world.stopSandbox(guard.sandboxId));
   await call('RemovePodSandbox', () => world.removeSandbox(guard.sandboxId));
   return { result: 'done', why: '' };
 }

@@ -53,6 +53,22 @@ export const limits = {
 
   /** Deadline of one read of the Kubernetes API, all pages of a list together: ghosts may be what keeps it down. */
   kubeRequestTimeoutMs: 3_000,
+  /** Deadline of one write to the Kubernetes API: admission webhooks may take 10 s each (their default deadline). */
+  kubeWriteTimeoutMs: 30_000,
+  /** How often one request is sent where the server says when to try again (429 and Retry-After). */
+  kubeTries: 4,
+  /**
+   * A watch is ended by the server after this time or up to twice of it, so that not all come back at once; client-go's
+   * own is 5 to 10 min.
+   */
+  kubeWatchMs: 300_000,
+  /** A server that has not ended a watch this long after it should have is gone. */
+  kubeWatchSlackMs: 30_000,
+  /** How long a watch waits before it goes on: the first time, and at most; client-go's is 0.8 to 30 s. */
+  kubeWatchBackOffMs: 800,
+  kubeWatchBackOffMaxMs: 30_000,
+  /** Largest event of a watch; etcd takes objects of 1.5 MiB at most. */
+  kubeWatchEventBytes: 8 * 1024 * 1024,
   /** Of several addresses of the API server, the next is tried after this time; Node's 250 ms are too few. */
   kubeConnectAttemptMs: 1_000,
   /** An API that could not be reached is asked again after this time: healing looks each second and must not wait. */
@@ -62,6 +78,22 @@ export const limits = {
   /** Objects on a page, as kubectl's --chunk-size, and pages of one list: 50,000 objects. */
   kubePageItems: 500,
   kubeListPages: 100,
+
+  /** CSI: deadline of GetPluginInfo and Probe together; kubernetes-csi/livenessprobe's own is 1–3 s. */
+  csiProbeTimeoutMs: 3_000,
+  csiMessageBytes: 1024 * 1024,
+  /** Sockets in kubelet's plugin folders that are looked at, and of those at once. */
+  csiSockets: 128,
+  csiProbesInFlight: 8,
+  /** A container that ended this soon after its driver's socket came may still have ended for want of it. */
+  csiCrashSlackMs: 2_000,
+  /** A VolumeAttachment that is not attached, or is being deleted, for longer than this is stuck. */
+  attachmentStuckMs: 5 * 60_000,
+  /** safety.md, budgets: deletions through the API and of sockets within an hour. */
+  deletionsPerHour: 10,
+  /** How long healing waits for a driver's socket, and for all of CSI to be green; and how often it looks. */
+  csiWaitMs: 180_000,
+  csiPollMs: 2_000,
 
   /** How long healing waits for the pods to recover before it says what is still red. */
   verifyTimeoutMs: 120_000,
@@ -136,10 +168,13 @@ export const limits = {
    */
   bootNetworkMs: 10_000,
   /**
-   * Boot healing after kubelet's start: how long it watches, how often, and how long kubelet must have run in peace.
+   * Boot healing after kubelet's start: how long it watches, and how long kubelet must have run in peace. Between two
+   * looks it waits 5 s and then twice as long each time, up to the second where something blocks a pod, else the third.
    */
   bootWatchMs: 300_000,
   bootWatchPollMs: 5_000,
+  bootWatchBlockedMs: 10_000,
+  bootWatchMaxMs: 40_000,
   bootSettledMs: 90_000,
   /** How often CRI is asked whether it serves yet. */
   bootPollMs: 250,
@@ -162,6 +197,18 @@ export const limits = {
   cgroupProcesses: 64,
   /** Scopes of neighbours that are named as what holds a slice up. */
   cgroupHolders: 4,
+  /** Largest message taken from the system bus: all properties of a unit are 30 KiB. */
+  dbusMessageBytes: 16 * 1024 * 1024,
+  /** D-Bus specification, "Valid signatures". */
+  dbusSignatureLength: 255,
+  /** Deadline of a call to systemd: it answers all but Reload at once, also where a job takes longer. */
+  systemdCallTimeoutMs: 10_000,
+  /** Deadline of a job of systemd (a unit starts or stops), and of a reload; kubelet's library waits 30 s too. */
+  systemdJobTimeoutMs: 30_000,
+  /** Where there is no bus: how often systemctl is asked whether the scope is there. */
+  systemdPollMs: 50,
+  /** Our units that are listed. */
+  anchors: 2_000,
   /** systemctl is asked for this many units at once: a command line has room for them. */
   cgroupUnitsAsked: 500,
   /** kubelet looks at a pod's cgroup in each sync: resync of one minute, with jitter up to half of it (kubelet.go). */
@@ -174,4 +221,17 @@ export const limits = {
   cgroupSettleMs: 10_000,
   /** What kubelet did to a pod counts as going on within this time: three resyncs. */
   killsCurrentForMs: 270_000,
+
+  /** The largest record of /dev/kmsg: PRINTK_MESSAGE_MAX is 2 KiB, escapes and a dictionary make it longer. */
+  kmsgRecordBytes: 16 * 1024,
+  /** Records taken from /dev/kmsg in one look: a ring of 16 MiB holds fewer. */
+  kmsgRecords: 200_000,
+  /** A follower reads /dev/kmsg this often, and at most so many records before others may run. */
+  kmsgPollMs: 250,
+  kmsgRecordsAtOnce: 2_000,
+  /** Lines this soon after the head of a stall belong to its dump. */
+  stallDumpMs: 10_000,
+  /** Tasks that stalls name and that are told of, and hours of a boot whose counts are kept (two weeks). */
+  stallTasks: 8,
+  kernelHours: 24 * 14,
 } as const;

@@ -5,12 +5,13 @@ import type { Offence, Source } from './source.ts';
 const rooms: Readonly<Record<string, readonly string[]>> = {
   model: [],
   cri: ['model'],
-  observe: ['model', 'cri'],
+  kube: ['model'],
+  observe: ['model', 'cri', 'kube'],
   diagnose: ['model'],
   heal: ['model', 'diagnose'],
   embedded: ['model', 'cri'],
   boot: ['model', 'cri', 'observe', 'diagnose', 'heal'],
-  cli: ['model', 'cri', 'observe', 'diagnose', 'heal', 'embedded', 'boot'],
+  cli: ['model', 'cri', 'kube', 'observe', 'diagnose', 'heal', 'embedded', 'boot'],
   'main.ts': ['cli', 'model'],
 };
 

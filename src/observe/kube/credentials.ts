@@ -1,10 +1,13 @@
 import { delimiter } from 'node:path';
+import { type KubeAccess, serverUrl } from '../../kube/access.ts';
 import { SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
 import { safeText } from '../../model/safe-text.ts';
+import type { Run } from '../child.ts';
 import { readText } from '../read-file.ts';
-import { type KubeAccess, serverUrl } from './access.ts';
+import { addressesByGetent } from './addresses.ts';
 import { readConfig, readKubeconfig } from './kubeconfig.ts';
+import { tokenFileSource } from './token-file.ts';
 
 /** The kubeconfigs of a node that are looked for where nothing names one, in this order; docs/kubernetes-access.md. */
 export const knownKubeconfigs = [
@@ -37,6 +40,8 @@ export interface CredentialOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** A prefix of every path that is not named by the flag or the environment: where the node is mounted, or a test. */
   readonly root?: string;
+  /** How programs are run; the port that tests replace. */
+  readonly run?: Run;
 }
 
 /**
@@ -46,17 +51,22 @@ export interface CredentialOptions {
  */
 export async function findKubeAccess(options: CredentialOptions = {}): Promise<KubeAccess | undefined> {
   const { flag, env = {}, root = '' } = options;
-  if (flag !== undefined) return named(flag);
+  const running = options.run === undefined ? {} : { run: options.run };
+  if (flag !== undefined) return named(flag, running);
   for (const path of (env.KUBECONFIG ?? '').split(delimiter)) {
-    const access =
-      path === '' ? undefined : await readKubeconfig(path, { from: `KUBECONFIG (${safeText(path, 300)})` });
+    const from = `KUBECONFIG (${safeText(path, 300)})`;
+    const access = path === '' ? undefined : await readKubeconfig(path, { from, ...running });
     if (access) return access;
   }
-  return (await inCluster(env, root)) ?? (await knownAccess(root));
+  return (await inCluster(env, root, running)) ?? (await knownAccess(root, running));
 }
 
-async function named(path: string): Promise<KubeAccess> {
-  const access = await readKubeconfig(path, { from: `--kubeconfig ${safeText(path, 300)}` });
+interface Running {
+  readonly run?: Run;
+}
+
+async function named(path: string, running: Running): Promise<KubeAccess> {
+  const access = await readKubeconfig(path, { from: `--kubeconfig ${safeText(path, 300)}`, ...running });
   if (access) return access;
   throw new SandwardenError('ERR_CONFIG', `there is no kubeconfig '${safeText(path, 300)}'`, {
     hint: 'Name a file that is there with --kubeconfig, or leave the option out.',
@@ -67,6 +77,7 @@ async function named(path: string): Promise<KubeAccess> {
 async function inCluster(
   env: Readonly<Record<string, string | undefined>>,
   root: string,
+  { run }: Running,
 ): Promise<KubeAccess | undefined> {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
   if (!host || !port) return undefined;
@@ -80,14 +91,16 @@ async function inCluster(
     });
   }
   const ca = await readConfig(`${folder}/ca.crt`);
-  return { from: 'the service account of this pod', server, tokenFile, ...(ca === undefined ? {} : { ca }) };
+  const from = 'the service account of this pod';
+  const source = tokenFileSource(tokenFile, from);
+  return { from, server, source, addressesOf: addressesByGetent(run), ...(ca === undefined ? {} : { ca }) };
 }
 
-async function knownAccess(root: string): Promise<KubeAccess | undefined> {
+async function knownAccess(root: string, running: Running): Promise<KubeAccess | undefined> {
   let forbidden: SandwardenError | undefined;
   for (const { path } of knownKubeconfigs) {
     try {
-      const access = await readKubeconfig(`${root}${path}`, { from: path, root });
+      const access = await readKubeconfig(`${root}${path}`, { from: path, root, ...running });
       if (access) return access;
     } catch (error) {
       if (!(error instanceof SandwardenError) || error.code !== 'ERR_FORBIDDEN') throw error;

@@ -1,10 +1,13 @@
 import { X509Certificate } from 'node:crypto';
 import { dirname, isAbsolute, join } from 'node:path';
 import { createSecureContext } from 'node:tls';
+import { isToken, type KubeAccess, Secret, serverUrl } from '../../kube/access.ts';
 import { SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
+import type { Run } from '../child.ts';
 import { readText } from '../read-file.ts';
-import { isToken, type KubeAccess, Secret, serverUrl } from './access.ts';
+import { addressesByGetent } from './addresses.ts';
+import { tokenFileSource } from './token-file.ts';
 import { type Fields, openYaml } from './yaml-fields.ts';
 
 export interface ReadOptions {
@@ -12,6 +15,8 @@ export interface ReadOptions {
   readonly from: string;
   /** A prefix of the absolute paths in the file: where the node's own file system is mounted. */
   readonly root?: string;
+  /** How programs are run; the port that tests replace. */
+  readonly run?: Run;
 }
 
 /**
@@ -41,8 +46,9 @@ export async function parseKubeconfig(text: string, file: string, options: ReadO
   const files: Files = { folder: dirname(file), root: options.root ?? '' };
   const access = {
     from: options.from,
+    addressesOf: addressesByGetent(options.run),
     ...(await clusterOf(cluster, files)),
-    ...(user ? await userOf(user, files) : {}),
+    ...(user ? await userOf(user, files, options) : {}),
   };
   checkMaterial(access, user ?? cluster);
   return access;
@@ -95,7 +101,7 @@ async function clusterOf(cluster: Fields, files: Files): Promise<Pick<KubeAccess
   return { server, ...(serverName === undefined ? {} : { serverName }), ...(ca === undefined ? {} : { ca }) };
 }
 
-async function userOf(user: Fields, files: Files): Promise<Partial<KubeAccess>> {
+async function userOf(user: Fields, files: Files, { from }: ReadOptions): Promise<Partial<KubeAccess>> {
   for (const key of ['exec', 'auth-provider', 'username', 'password', 'as', 'as-uid', 'as-groups', 'as-user-extra']) {
     if (user.has(key)) throw notSupported(user, key);
   }
@@ -111,7 +117,7 @@ async function userOf(user: Fields, files: Files): Promise<Partial<KubeAccess>> 
     ...(clientCertificate === undefined ? {} : { clientCertificate }),
     ...(clientKey === undefined ? {} : { clientKey: new Secret(clientKey) }),
     ...(token === undefined ? {} : { token: new Secret(token) }),
-    ...(tokenFile === undefined ? {} : { tokenFile }),
+    ...(tokenFile === undefined ? {} : { source: tokenFileSource(tokenFile, from) }),
   };
 }
 

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
+import type { KubeAccess } from '../../kube/access.ts';
 import { SandwardenError } from '../../model/errors.ts';
 import { safeText } from '../../model/safe-text.ts';
-import type { KubeAccess } from './access.ts';
 
 /** The name of this node in its cluster, and who says so. */
 export interface NodeName {

@@ -1,3 +1,4 @@
+import { connectKube, type KubeClient, type KubeClientOptions } from '../../kube/client.ts';
 import type { Clock } from '../../model/clock.ts';
 import { SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
@@ -5,7 +6,6 @@ import type { Pod } from '../../model/node.ts';
 import { known, type Observed, type Unknown, unknown } from '../../model/observed.ts';
 import { podsOfList } from '../pods.ts';
 import { unknownFrom } from '../unknown.ts';
-import { connectKube, type KubeClient, type KubeClientOptions } from './client.ts';
 import { type CredentialOptions, findKubeAccess } from './credentials.ts';
 import { type NodeName, nodeNameOf } from './node-name.ts';
 

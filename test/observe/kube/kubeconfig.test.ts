@@ -62,7 +62,7 @@ describe('kubeconfig', { skip: hasOpenssl ? false : 'openssl is not installed' }
     assert.equal(await readKubeconfig(folder.join('none'), { from: 'test' }), undefined);
   });
 
-  test('JSON, other names for the server, tls-server-name, and a token file that is only named', async () => {
+  test('JSON, other names for the server, tls-server-name, and a token file, which goes first', async () => {
     const json = JSON.stringify({
       'current-context': 'a',
       contexts: [{ name: 'a', context: { cluster: 'c', user: 'u' } }, { name: 'b' }],
@@ -75,7 +75,8 @@ describe('kubeconfig', { skip: hasOpenssl ? false : 'openssl is not installed' }
     assert.equal(access.server.href, 'https://api.example:6443/k8s/clusters/c-1');
     assert.equal(access.serverName, 'kubernetes');
     assert.equal(access.token?.reveal(), '12345');
-    assert.equal(access.tokenFile, folder.join('token'));
+    await writeFile(folder.join('token'), 'from-file\n');
+    assert.equal((await access.source?.current(AbortSignal.timeout(1_000)))?.token?.reveal(), 'from-file');
     const anonymous = changed(/ {4}user: me/, '');
     assert.equal((await parse(anonymous)).clientKey, undefined);
   });

@@ -215,7 +215,7 @@ describe('the pods of this node by the API', { skip: hasOpenssl ? false : 'opens
         /forbids it: pods is for\\x1bbidden/,
         (to) => answer(to, 403, status(403, 'pods is for\x1bbidden')),
       ],
-      ['ERR_KUBE_FAILED', /429 Too Many Requests/, (to) => answer(to, 429, status(429, 'too many'))],
+      ['ERR_KUBE_BUSY', /429 Too Many Requests/, (to) => answer(to, 429, status(429, 'too many'))],
       ['ERR_KUBE_FAILED', /status 500: etcd is away$/, (to) => answer(to, 500, status(500, 'etcd is away'))],
       ['ERR_KUBE_FAILED', /status 503$/, (to) => answer(to, 503, '<html>')],
       ['ERR_KUBE_FAILED', /status 404/, (to) => answer(to, 404, 'null')],

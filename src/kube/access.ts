@@ -1,3 +1,4 @@
+import type { LookupAddress } from 'node:dns';
 import * as net from 'node:net';
 import { inspect } from 'node:util';
 
@@ -14,9 +15,31 @@ export interface KubeAccess {
   readonly clientCertificate?: string;
   readonly clientKey?: Secret;
   readonly token?: Secret;
-  /** Read again for each request, since tokens in files are turned over; it goes before `token`. */
-  readonly tokenFile?: string;
+  /** Who we are where that changes with time (a token file, an exec plugin); what it gives goes before the above. */
+  readonly source?: CredentialSource;
+  /** How the server's name is looked up; Node's own look-up, which cannot be ended, where absent. */
+  readonly addressesOf?: AddressesOf;
 }
+
+/** What a server is shown to prove who we are; each part may be absent. */
+export interface Credential {
+  readonly token?: Secret;
+  readonly clientCertificate?: string;
+  readonly clientKey?: Secret;
+}
+
+export interface CredentialSource {
+  /** What holds now; asked before each request. Throws ERR_CONFIG and the like where there is none. */
+  current(signal: AbortSignal): Promise<Credential>;
+  /** The server did not accept what `current` gave. Whether asking again may give something else. */
+  refused?(): boolean;
+}
+
+/** The addresses behind a name; undefined where Node should look it up itself. Throws KubeFault `unknown-host`. */
+export type AddressesOf = (
+  name: string,
+  options: { readonly signal: AbortSignal; readonly timeoutMs: number },
+) => Promise<LookupAddress[] | undefined>;
 
 /** A text that must not be shown: printing, dumping or serialising it gives `[secret]`. */
 export class Secret {

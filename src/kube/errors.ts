@@ -1,12 +1,22 @@
 import { X509Certificate } from 'node:crypto';
-import { SandwardenError } from '../../model/errors.ts';
-import { safeText } from '../../model/safe-text.ts';
+import { type ErrorCode, SandwardenError } from '../model/errors.ts';
+import { safeText } from '../model/safe-text.ts';
 import type { KubeAccess } from './access.ts';
+import { permissionOf } from './permission.ts';
+import type { KubeRequest } from './transport.ts';
 
 /** What broke on our side of a request, or in an answer that no error of Node's stands for. */
 export class KubeFault extends Error {
   override readonly name = 'KubeFault';
-  readonly kind: 'too-late' | 'too-large' | 'not-json' | 'not-a-list' | 'too-many-pages' | 'unknown-host';
+  readonly kind:
+    | 'too-late'
+    | 'too-large'
+    | 'not-json'
+    | 'not-a-list'
+    | 'too-many-pages'
+    | 'unknown-host'
+    | 'not-an-event'
+    | 'proxy-refused';
 
   constructor(kind: KubeFault['kind'], options?: ErrorOptions) {
     super(kind, options);
@@ -14,16 +24,19 @@ export class KubeFault extends Error {
   }
 }
 
-/** An answer with a status other than 200. `body` is the server's and may be anything. */
+/** An answer with a status other than 2xx. `body` is the server's and may be anything. */
 export class KubeStatus extends Error {
   override readonly name = 'KubeStatus';
   readonly status: number;
   readonly body: string;
+  /** When the server wants to be asked again, where it says so. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(status: number, body: string) {
+  constructor(status: number, body: string, retryAfterMs?: number) {
     super(`status ${status}`);
     this.status = status;
     this.body = body;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -32,11 +45,15 @@ export interface KubeContext {
   readonly timeoutMs: number;
   /** This machine's wall clock, nanoseconds: certificates are valid or not by it. */
   readonly wallNs: bigint;
+  /** What was asked, for the permission that may be missing. */
+  readonly request: Pick<KubeRequest, 'method' | 'target'>;
 }
 
 /**
  * The one place that turns what a request to the API can throw into a SandwardenError; the original is its `cause`.
- * ERR_KUBE_UNREACHABLE: nobody answered whom we may trust. ERR_FORBIDDEN: 401, 403. ERR_KUBE_FAILED: any other answer.
+ * ERR_KUBE_UNREACHABLE: nobody answered whom we may trust. ERR_FORBIDDEN: 401, 403. ERR_KUBE_NOT_FOUND: the object is
+ * not there (said by the API, not by something in between). ERR_KUBE_CONFLICT: 409, it is not the object, or not the
+ * state of it, that was meant. ERR_KUBE_BUSY: 429. ERR_KUBE_FAILED: any other answer.
  * Sources: errno of connect(2); X509_V_ERR_… as Node names them (crypto_common.cc); apimachinery api/errors.
  */
 export function translateKubeError(error: unknown, context: KubeContext): SandwardenError {
@@ -114,6 +131,10 @@ function faultError(fault: KubeFault, context: KubeContext): SandwardenError {
       return failed('gave an answer that is not the list that was asked for', fault, context);
     case 'too-many-pages':
       return failed('gave a list without an end', fault, context);
+    case 'not-an-event':
+      return failed('gave something in a watch that is no event', fault, context);
+    case 'proxy-refused':
+      return proxyRefused(fault, context);
   }
 }
 
@@ -122,26 +143,56 @@ function statusError(answer: KubeStatus, context: KubeContext): SandwardenError 
   const words = wordsOf(answer.body);
   if (status === 401) {
     const hint = certificateDates(context) ?? 'The credentials are not of this cluster, or not valid any more.';
-    return forbidden(`does not accept the credentials of ${safeText(context.access.from, 300)}`, hint, answer, context);
+    return answered(
+      'ERR_FORBIDDEN',
+      `does not accept the credentials of ${safeText(context.access.from, 300)}`,
+      hint,
+      answer,
+      context,
+    );
   }
   if (status === 403) {
-    const hint = 'Name a kubeconfig that may list the pods of this node: --kubeconfig FILE.';
-    return forbidden(`forbids it${words}`, hint, answer, context);
+    const what = permissionOf(context.request);
+    const hint = `Name a kubeconfig that may ${what}: --kubeconfig FILE; docs/kubernetes-access.md says what for.`;
+    return answered('ERR_FORBIDDEN', `forbids it${words}`, hint, answer, context);
   }
   if (status >= 300 && status < 400)
     return failed(`points elsewhere (${status}), which is not followed`, answer, context);
-  if (status === 429) return failed('is overloaded (429 Too Many Requests)', answer, context, 'Try again later.');
+  if (status === 404 && reasonOf(answer.body) === 'NotFound') {
+    const hint = 'It has been removed, or never was there.';
+    return answered('ERR_KUBE_NOT_FOUND', `does not have it${words}`, hint, answer, context);
+  }
+  if (status === 409) {
+    const hint = 'Somebody else has changed it meanwhile; look again.';
+    return answered('ERR_KUBE_CONFLICT', `refuses it as out of date${words}`, hint, answer, context);
+  }
+  if (status === 429) {
+    const after = answer.retryAfterMs === undefined ? '' : ` in ${answer.retryAfterMs / 1_000} s`;
+    const hint = `Try again later${after}.`;
+    return answered('ERR_KUBE_BUSY', 'is overloaded (429 Too Many Requests)', hint, answer, context);
+  }
   return failed(`answered with status ${status}${words}`, answer, context);
+}
+
+/** `reason` of a Status object (meta/v1). */
+function reasonOf(body: string): string | undefined {
+  const status = statusOf(body);
+  return status !== undefined && 'reason' in status && typeof status.reason === 'string' ? status.reason : undefined;
 }
 
 /** `message` of a Status object (meta/v1), shortened and made safe; empty where there is none. */
 function wordsOf(body: string): string {
+  const status = statusOf(body);
+  const message = status !== undefined && 'message' in status ? status.message : undefined;
+  return typeof message === 'string' && message !== '' ? `: ${safeText(message, 300)}` : '';
+}
+
+function statusOf(body: string): object | undefined {
   try {
     const status: unknown = JSON.parse(body);
-    const message = typeof status === 'object' && status !== null && 'message' in status ? status.message : undefined;
-    return typeof message === 'string' && message !== '' ? `: ${safeText(message, 300)}` : '';
+    return typeof status === 'object' && status !== null ? status : undefined;
   } catch (error) {
-    if (error instanceof SyntaxError) return '';
+    if (error instanceof SyntaxError) return undefined;
     throw error;
   }
 }
@@ -173,11 +224,17 @@ function failed(
   context: KubeContext,
   hint = `See whether that is the API server: it stands in ${safeText(context.access.from, 300)}.`,
 ): SandwardenError {
-  return new SandwardenError('ERR_KUBE_FAILED', `${serverOf(context)} ${what}`, { hint, cause });
+  return answered('ERR_KUBE_FAILED', what, hint, cause, context);
 }
 
-function forbidden(what: string, hint: string, cause: unknown, context: KubeContext): SandwardenError {
-  return new SandwardenError('ERR_FORBIDDEN', `${serverOf(context)} ${what}`, { hint, cause });
+function answered(code: ErrorCode, what: string, hint: string, cause: unknown, context: KubeContext): SandwardenError {
+  return new SandwardenError(code, `${serverOf(context)} ${what}`, { hint, cause });
+}
+
+function proxyRefused(cause: KubeFault, context: KubeContext): SandwardenError {
+  const why = cause.cause instanceof Error ? `: ${safeText(cause.cause.message, 300)}` : '';
+  const hint = 'See proxy-url in the kubeconfig, and the variables HTTPS_PROXY and NO_PROXY.';
+  return unreached(`cannot be reached through the proxy${why}`, cause, context, hint);
 }
 
 function serverOf({ access }: KubeContext): string {

@@ -7,6 +7,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   cri: ['model'],
   kube: ['model'],
   observe: ['model', 'cri', 'kube'],
+  watch: ['model', 'observe'],
   diagnose: ['model'],
   heal: ['model', 'diagnose'],
   embedded: ['model', 'cri'],

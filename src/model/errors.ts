@@ -41,6 +41,8 @@ export const errorCodes = {
   ERR_COMMAND_MISSING: ExitCode.unobservable,
   ERR_COMMAND_FAILED: ExitCode.unobservable,
   ERR_FILE: ExitCode.unobservable,
+  ERR_SYSTEMD_UNREACHABLE: ExitCode.unobservable,
+  ERR_SYSTEMD_FAILED: ExitCode.unobservable,
   ERR_JOURNAL_WRITE: ExitCode.healingIncomplete,
   ERR_JOURNAL_DAMAGED: ExitCode.healingIncomplete,
   ERR_LOCKED: ExitCode.healingIncomplete,

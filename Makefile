@@ -22,6 +22,9 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 
 STAMP_NODE := .tools/node-$(NODE_VERSION)-$(ARCH).stamp
 STAMP_DEPS := .tools/dependencies.stamp
+KOFFI_VERSION := 3.3.4
+OTHER_ARCH := $(if $(filter arm64,$(ARCH)),x64,arm64)
+STAMP_NATIVE := .tools/koffi-$(KOFFI_VERSION)-$(OTHER_ARCH).stamp
 STAMP_APT := .tools/apt.stamp
 STAMP_LAB := .cache/lab.stamp
 SOURCES := $(shell find src proto -type f 2>/dev/null)
@@ -51,9 +54,15 @@ $(STAMP_DEPS): package-lock.json $(STAMP_NODE)
 	fi
 	@touch $@
 
+# npm installs for the machine it runs on; a bundle is for both. Without it the build serves this machine's alone.
+$(STAMP_NATIVE): $(STAMP_NODE)
+	@$(NPM) install --prefix .tools/native --no-save --ignore-scripts --force --os=linux --cpu=$(OTHER_ARCH) \
+	  @koromix/koffi-linux-$(OTHER_ARCH)@$(KOFFI_VERSION) >/dev/null 2>&1 && touch $@ || \
+	  printf '%-8s %s\n' setup 'without koffi for $(OTHER_ARCH): it could not be fetched'
+
 build: dist/sandwarden.js ## Bundle the program into dist/
 
-dist/sandwarden.js: $(STAMP_DEPS) $(SOURCES) tools/build.ts package.json tsconfig.json
+dist/sandwarden.js: $(STAMP_DEPS) $(SOURCES) tools/build.ts package.json tsconfig.json | $(STAMP_NATIVE)
 	@$(NODE) tools/build.ts
 
 demo: build ## A power cut on the embedded node: check, heal, check (no root, no containerd)

@@ -6,6 +6,7 @@
 import {
   chmodSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -51,9 +52,28 @@ export async function bundle(outdir: string): Promise<Metafile> {
   // What runs at boot before Node: the installer looks for it beside the program.
   copyFileSync(join(root, 'src/boot/early.sh'), join(outdir, 'early.sh'));
   chmodSync(join(outdir, 'early.sh'), 0o755);
+  copyNative(outdir);
   writeFileSync(join(outdir, 'package.json'), `${JSON.stringify({ name: 'sandwarden', version, type: 'module' })}\n`);
-  writeFileSync(join(outdir, 'THIRD_PARTY.txt'), thirdParty(root, metafile));
+  writeFileSync(join(outdir, 'THIRD_PARTY.txt'), thirdParty(root, metafile, ['node_modules/koffi']));
   return metafile;
+}
+
+/**
+ * The bridge to libc that `watch` loads (src/watch/controllers/libc.ts), for glibc and musl. The package for the other architecture
+ * is fetched by `make setup`; without it `watch` does without names of writers there.
+ */
+function copyNative(outdir: string): void {
+  mkdirSync(join(outdir, 'native'));
+  for (const arch of ['x64', 'arm64']) {
+    const homes = ['node_modules', '.tools/native/node_modules'].map((each) => {
+      return join(root, each, '@koromix', `koffi-linux-${arch}`);
+    });
+    const home = homes.find((each) => existsSync(each));
+    if (home === undefined) continue;
+    for (const libc of ['linux', 'musl']) {
+      copyFileSync(join(home, `${libc}_${arch}`, 'koffi.node'), join(outdir, 'native', `koffi-${libc}-${arch}.node`));
+    }
+  }
 }
 
 if (import.meta.main) await main();

@@ -10,12 +10,13 @@ interface Manifest {
 }
 
 /**
- * Name, version and licence of each package of which the bundle holds at least one byte, sorted by name, with its
+ * Name, version and licence of each package of which the bundle holds at least one byte, and of those whose files are
+ * `copied` beside it (folders from `root`), sorted by folder, with its
  * licence files; where a package has none, with the notices at the heads of the bundled files.
  * Throws where a package states no licence: then it must not be shipped before somebody looked.
  */
-export function thirdParty(root: string, metafile: Metafile): string {
-  const packages = new Map<string, string[]>();
+export function thirdParty(root: string, metafile: Metafile, copied: readonly string[] = []): string {
+  const packages = new Map<string, string[]>(copied.map((folder) => [folder, []]));
   for (const output of Object.values(metafile.outputs)) {
     for (const [input, { bytesInOutput }] of Object.entries(output.inputs)) {
       const folder = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0];

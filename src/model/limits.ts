@@ -141,6 +141,8 @@ export const limits = {
   /** Deadline of a whole look, and of a restart of the runtime until CRI answers. */
   lookTimeoutMs: 60_000,
   restartTimeoutMs: 180_000,
+  /** Deadline of writing a few files and of asking containerd and systemd whether they take them. */
+  filesTimeoutMs: 60_000,
   /** After Ctrl-C, how long a call that is under way is waited for. */
   interruptGraceMs: 15_000,
   /** How often the lock is tried again when somebody else moves it at the same time. */
@@ -221,6 +223,31 @@ export const limits = {
   cgroupSettleMs: 10_000,
   /** What kubelet did to a pod counts as going on within this time: three resyncs. */
   killsCurrentForMs: 270_000,
+
+  /** A watch of controllers reads fanotify in pieces of this size (170 events), so many before others get a turn. */
+  watchReadBytes: 4_096,
+  watchReadsAtOnce: 64,
+  /** Changes and writers that a watch keeps; later ones are told of and not kept. */
+  watchChanges: 10_000,
+  watchWriters: 2_000,
+  /** A watch that is told how long lasts at most this long: what a timer holds, less a day. */
+  watchForMs: 23 * 24 * 3_600_000,
+  /** The pods are listed again for a name that is not known yet, at most so often. */
+  watchNamesEveryMs: 5_000,
+
+  /** SW401: a container that was made this often crash-loops, and did so within this time. */
+  loopCreations: 3,
+  loopCurrentForMs: 600_000,
+  /**
+   * SW401: crash loops are a storm from this rate on, all together, and from this many times what else is created. A
+   * container that ends at once is made 5 times in its first 5 minutes and once in 5 minutes at the end (kubelet's
+   * back-off), so this is three pods that have just begun, or fifteen that sit in their longest back-off.
+   */
+  stormPerMinute: 3,
+  stormTimesNormal: 3,
+  /** SW402: stalls count as going on for this long, and a single one is no pattern yet. */
+  stallsCurrentForMs: 3_600_000,
+  stallsWorthWarning: 3,
 
   /** The largest record of /dev/kmsg: PRINTK_MESSAGE_MAX is 2 KiB, escapes and a dictionary make it longer. */
   kmsgRecordBytes: 16 * 1024,

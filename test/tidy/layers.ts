@@ -12,7 +12,6 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   diagnose: ['model'],
   heal: ['model', 'diagnose'],
   embedded: ['model', 'cri'],
-  watch: ['model', 'observe'],
   boot: ['model', 'cri', 'systemd', 'observe', 'diagnose', 'heal'],
   cli: ['model', 'cri', 'kube', 'systemd', 'observe', 'diagnose', 'heal', 'embedded', 'boot', 'watch'],
   'main.ts': ['cli', 'model'],

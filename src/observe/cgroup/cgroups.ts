@@ -53,8 +53,8 @@ export function readCgroups(fs: CgroupFs, { cgroupRoot, all = false }: CgroupsOp
 // include/linux/proc_ns.h: PROC_CGROUP_INIT_INO.
 const FIRST_CGROUP_NAMESPACE = 'cgroup:[4026531835]';
 
-/** In a container with a cgroup namespace of its own, /sys/fs/cgroup shows the container's part alone. */
-function refuseOwnNamespace(fs: CgroupFs): void {
+/** Throws ERR_NOT_SUPPORTED in a container with a cgroup namespace of its own: /sys/fs/cgroup shows its part alone. */
+export function refuseOwnNamespace(fs: CgroupFs): void {
   const own = fs.link('/proc/self/ns/cgroup');
   if (own === undefined || own === FIRST_CGROUP_NAMESPACE) return;
   throw new SandwardenError('ERR_NOT_SUPPORTED', 'this process sees only its own part of the cgroup tree', {

@@ -1,0 +1,53 @@
+import type { Clock } from '../../model/clock.ts';
+import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
+import { refuseOwnNamespace } from '../../observe/cgroup/cgroups.ts';
+import { CGROUP_ROOT, cgroupMounts } from '../../observe/cgroup/mounts.ts';
+import { findTrees } from '../../observe/cgroup/trees.ts';
+import { plainBootId } from '../../observe/log-line.ts';
+import { openFanotify } from './fanotify.ts';
+import { openInotify, watchDirectory } from './inotify.ts';
+import type { OpenWriteSource, WatchFs } from './ports.ts';
+import { ControllerWatch, type WatchEvent } from './watch.ts';
+import { systemWatchFs } from './watch-fs.ts';
+
+export interface OpenedWatch {
+  readonly watch: ControllerWatch;
+  /** Why writers cannot be named; undefined where they are. */
+  readonly whyNoNames: string | undefined;
+}
+
+/**
+ * Watches the slices of this node: with fanotify, and where the kernel refuses that with inotify, which names nobody.
+ * Throws ERR_NOT_SUPPORTED where there is nothing to watch: cgroup v1 and hybrid, no tree, a container's own namespace;
+ * ERR_FORBIDDEN and ERR_NOT_SUPPORTED where inotify is refused too.
+ */
+export function watchControllers(options: {
+  readonly clock: Clock;
+  readonly onEvent: (event: WatchEvent) => void;
+  readonly onError: (error: Error) => void;
+  readonly fs?: WatchFs;
+  readonly openers?: { readonly fanotify: OpenWriteSource; readonly inotify: OpenWriteSource };
+}): OpenedWatch {
+  const { fs = systemWatchFs(), openers = { fanotify: openFanotify, inotify: openInotify } } = options;
+  refuseWhatHasNoSlices(fs);
+  const bootId = plainBootId(fs.read('/proc/sys/kernel/random/boot_id') ?? '');
+  const parts = { ...options, fs, base: CGROUP_ROOT, watchDirectory, ...(bootId === undefined ? {} : { bootId }) };
+  try {
+    return { watch: new ControllerWatch({ ...parts, open: openers.fanotify }), whyNoNames: undefined };
+  } catch (error) {
+    if (!isSandwardenError(error)) throw error;
+    const watch = new ControllerWatch({ ...parts, open: openers.inotify });
+    return { watch, whyNoNames: `${error.message}. ${error.hint}` };
+  }
+}
+
+function refuseWhatHasNoSlices(fs: WatchFs): void {
+  const { mode } = cgroupMounts(fs);
+  if (mode !== 'v2') {
+    const what = mode === 'v1' ? 'cgroup v1' : 'cgroup v1 beside a unified tree (hybrid)';
+    throw new SandwardenError('ERR_NOT_SUPPORTED', `this node uses ${what}: no controller comes and goes there`, {
+      hint: "kubelet only asks whether a pod's directories are there: 'sandwarden cgroups' shows them.",
+    });
+  }
+  if (findTrees(fs, CGROUP_ROOT).length === 0) refuseOwnNamespace(fs);
+}

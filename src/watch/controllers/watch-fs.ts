@@ -1,0 +1,19 @@
+import { statSync } from 'node:fs';
+import { systemCgroupFs } from '../../observe/cgroup/cgroup-fs.ts';
+import { isErrno } from '../../observe/read-file.ts';
+import type { WatchFs } from './ports.ts';
+
+/** The real files. */
+export function systemWatchFs(): WatchFs {
+  return {
+    ...systemCgroupFs(),
+    inode(path) {
+      try {
+        return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
+      } catch (error) {
+        if (isErrno(error)) return undefined;
+        throw error;
+      }
+    },
+  };
+}

@@ -12,6 +12,7 @@ import { systemClock } from '../observe/clock.ts';
 import type { EndpointInfo } from '../observe/cri.ts';
 import { findEndpoint } from '../observe/endpoint.ts';
 import { podsAsker } from '../observe/kube/pods.ts';
+import { volumesAsker } from '../observe/kube/volumes.ts';
 import { type ObserveOptions, observe } from '../observe/node.ts';
 import { readSnapshotFile } from '../observe/snapshot-file.ts';
 import type { Args } from './frame/command.ts';
@@ -61,15 +62,17 @@ export async function openEyes(args: Args, env: Io['env'], more: LookMore = {}):
   const clock = systemClock();
   const [kubeletLogFile, runtimeLogFile] = [args.value('kubelet-log'), args.value('runtime-log')];
   const [kubeconfig, nodeName] = [args.value('kubeconfig'), args.value('node-name')];
-  const askPods = podsAsker(
-    { env, ...(kubeconfig === undefined ? {} : { flag: kubeconfig }), ...(nodeName === undefined ? {} : { nodeName }) },
-    clock,
-  );
+  const asking = {
+    env,
+    ...(kubeconfig === undefined ? {} : { flag: kubeconfig }),
+    ...(nodeName === undefined ? {} : { nodeName }),
+  };
   const options: ObserveOptions = {
     clock,
     env,
     version,
-    askPods,
+    askPods: podsAsker(asking, clock),
+    askVolumes: volumesAsker(asking, clock),
     ...more,
     ...(flag === undefined ? {} : { endpoint: flag }),
     ...(cri && info ? { cri, criEndpointInfo: info } : {}),

@@ -19,6 +19,10 @@ export interface KubeAccess {
   readonly source?: CredentialSource;
   /** How the server's name is looked up; Node's own look-up, which cannot be ended, where absent. */
   readonly addressesOf?: AddressesOf;
+  /** Told the `Date` of each answer: the server's own clock, by which the dates of its objects can be judged. */
+  readonly onDate?: (date: string) => void;
+  /** This machine's wall clock: certificates are valid or not by it, and errors say so. */
+  readonly wallNs: () => bigint;
 }
 
 /** What a server is shown to prove who we are; each part may be absent. */

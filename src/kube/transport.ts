@@ -71,6 +71,7 @@ export function transportOf(access: KubeAccess): Transport {
       const response = await open(request, options);
       try {
         const body = await bodyOf(response, options.maxBytes);
+        if (response.headers.date !== undefined) access.onDate?.(response.headers.date);
         const retryAfterMs = retryAfter(response.headers['retry-after']);
         return { status: response.statusCode ?? 0, body, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
       } catch (error) {

@@ -110,6 +110,30 @@ export interface Pod {
   readonly qos?: QosClass;
   /** Whether it shall use the node's own network; absent in files of earlier versions. */
   readonly hostNetwork?: boolean;
+  /** The controller that made it: `DaemonSet`, `longhorn-csi-plugin`. */
+  readonly owner?: { readonly kind: string; readonly name: string };
+  readonly containers?: readonly PodContainer[];
+  /** Its PersistentVolumeClaims, and the drivers of the CSI volumes that its own spec names. */
+  readonly claims?: readonly string[];
+  readonly inlineDrivers?: readonly string[];
+}
+
+/** A container of a pod as the API tells; init containers too. Absent in files of earlier versions. */
+export interface PodContainer {
+  readonly name: string;
+  readonly state: 'waiting' | 'running' | 'terminated' | 'unknown';
+  /** `CrashLoopBackOff`, `ContainerCreating` … */
+  readonly reason?: string;
+  /** What kubelet says beside the reason, e.g. `back-off 5m0s restarting failed container=…`; shortened. */
+  readonly message?: string;
+  readonly ready: boolean;
+  readonly restarts: number;
+  /** How it ended the last time. The date is by the node's wall clock of that moment. */
+  readonly lastExit?: { readonly exitCode: number; readonly reason: string; readonly finishedAtNs?: bigint };
+  /** The folders of kubelet's that it mounts, as paths of the node. */
+  readonly kubeletPaths?: readonly string[];
+  /** It mounts volumes for others (mountPropagation: Bidirectional), as the driver itself does. */
+  readonly mountsForOthers?: true;
 }
 
 /** The state of the unit the runtime runs in, where systemd tells. */

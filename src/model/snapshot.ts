@@ -1,4 +1,6 @@
 import type { CgroupFacts } from './cgroups.ts';
+import type { CsiFacts, VolumeFacts } from './csi.ts';
+import type { KernelLog } from './kernel.ts';
 import type {
   Boot,
   ClockFacts,
@@ -49,6 +51,14 @@ export interface Snapshot {
   readonly runtimeConfig?: Observed<RuntimeConfigFacts>;
   /** kubelet's cgroup driver and where it is named; absent in files of earlier versions: unknown. */
   readonly kubeletConfig?: Observed<KubeletConfigFacts>;
+  /** What the kernel says of this boot; absent in files of earlier versions: unknown. */
+  readonly kernelLog?: Observed<KernelLog>;
+  /** The sockets in kubelet's plugin folders; absent in files of earlier versions: unknown. */
+  readonly csi?: Observed<CsiFacts>;
+  /** This node's VolumeAttachments by the Kubernetes API; absent in files of earlier versions: unknown. */
+  readonly volumes?: Observed<VolumeFacts>;
+  /** The drivers that kubelet has registered, by the node's CSINode; absent in files of earlier versions: unknown. */
+  readonly csiNode?: Observed<readonly string[]>;
 }
 
 /** The sources of a snapshot, in the order a report lists what was not looked at. */
@@ -73,5 +83,9 @@ export const laterSources = [
   'cgroups',
   'runtimeConfig',
   'kubeletConfig',
+  'kernelLog',
+  'csi',
+  'volumes',
+  'csiNode',
 ] as const satisfies readonly (keyof Snapshot)[];
 export type SnapshotSource = (typeof snapshotSources)[number] | (typeof laterSources)[number];

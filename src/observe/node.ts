@@ -2,7 +2,9 @@ import { connectCri, socketPath } from '../cri/connect.ts';
 import type { CriReader } from '../cri/types.ts';
 import type { CgroupFacts } from '../model/cgroups.ts';
 import type { Clock } from '../model/clock.ts';
+import type { CsiFacts } from '../model/csi.ts';
 import { SandwardenError } from '../model/errors.ts';
+import type { KernelLog } from '../model/kernel.ts';
 import type {
   Boot,
   ClockFacts,
@@ -23,10 +25,13 @@ import { type Run, run } from './child.ts';
 import { observeClock } from './clock.ts';
 import { observeConfigs } from './config/look.ts';
 import { type CriObservation, type EndpointInfo, needsDetail, observeCri, readDetails } from './cri.ts';
+import { observeStorage } from './csi/look.ts';
 import { findEndpoint } from './endpoint.ts';
 import { observeProcesses } from './holders.ts';
 import { kubeletUnits, readKubeletLog, readRuntimeLog } from './journal.ts';
+import { observeKernel } from './kernel/look.ts';
 import { observePods } from './kube/pods.ts';
+import type { VolumeAnswers } from './kube/volumes.ts';
 import { layoutOf } from './layout.ts';
 import { findKubelet, kubeletVersionOfBinary, listProcesses, observeNode, type ProcessStat } from './proc.ts';
 import { isFile } from './read-file.ts';
@@ -48,6 +53,8 @@ export interface SourceOverrides {
   readonly cgroups?: () => Promise<Observed<CgroupFacts>>;
   readonly runtimeConfig?: () => Promise<Observed<RuntimeConfigFacts>>;
   readonly kubeletConfig?: () => Promise<Observed<KubeletConfigFacts>>;
+  readonly kernelLog?: () => Promise<Observed<KernelLog>>;
+  readonly csi?: () => Promise<Observed<CsiFacts>>;
 }
 
 export interface ObserveOptions {
@@ -64,6 +71,8 @@ export interface ObserveOptions {
   readonly pods?: Observed<readonly Pod[]>;
   /** Asks the API for the pods of the machine of this name; without it `observePods` does. Not for an embedded node. */
   readonly askPods?: (hostname: string) => Promise<Observed<readonly Pod[]>>;
+  /** Asks the API about the volumes of the machine of this name; without it `observeVolumes` does. */
+  readonly askVolumes?: (hostname: string) => Promise<VolumeAnswers>;
   /** A prefix of every path, for tests. */
   readonly root?: string;
   /** Of Sandwarden, for `takenBy`. */
@@ -120,9 +129,23 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     (sources.kubelet ?? (async () => findKubelet(await processes(), root)))(),
     (sources.units ?? (() => observeUnits(root)))(),
     cgroupsHere(options),
+    kernelHere(options, node),
     podsHere(options, node),
+    observeStorage(options, node, processes),
   ]);
-  const [clockFacts, bootList, runtimeUnit, runtimeLogFacts, processFacts, kubelet, units, cgroups, pods] = rest;
+  const [
+    clockFacts,
+    bootList,
+    runtimeUnit,
+    runtimeLogFacts,
+    processFacts,
+    kubelet,
+    units,
+    cgroups,
+    kernelLog,
+    pods,
+    storage,
+  ] = rest;
   const snapshot: Snapshot = {
     format: snapshotFormat,
     takenBy: options.version,
@@ -141,6 +164,8 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     pods,
     units,
     ...(cgroups === undefined ? {} : { cgroups }),
+    ...(kernelLog === undefined ? {} : { kernelLog }),
+    ...storage,
   };
   return { ...snapshot, ...(await observeConfigs(snapshot, socket, root, runner, sources)) };
 }
@@ -218,6 +243,17 @@ async function cgroupsHere({ sources, root, run: runner, allCgroups }: ObserveOp
     ...(runner ? { run: runner } : {}),
     ...(allCgroups ? { all: true } : {}),
   });
+}
+
+/** The kernel's log of this machine; whose node facts are not this machine's, or unknown, has none here. */
+async function kernelHere(
+  { sources, root, run: runner }: ObserveOptions,
+  node: Promise<Observed<NodeFacts>>,
+): Promise<Snapshot['kernelLog']> {
+  if (sources?.kernelLog) return sources.kernelLog();
+  if (sources?.node || root) return undefined;
+  const facts = await node;
+  return facts.known ? observeKernel({ node: facts.value, ...(runner ? { run: runner } : {}) }) : facts;
 }
 
 /** kubelet's version: from its log, else from its binary. */

@@ -1,5 +1,6 @@
 import { qosClasses } from '../model/cgroups.ts';
 import type { Pod } from '../model/node.ts';
+import { podDetails } from './pod-details.ts';
 
 /**
  * The pods in a PodList of the Kubernetes API (parsed JSON), under the uid that kubelet uses: of a mirror pod
@@ -33,6 +34,7 @@ function podOf(item: unknown): Pod[] {
       ...(qos === undefined ? {} : { qos }),
       // The API server leaves it out where it is false (types.go: omitempty).
       ...(spec === undefined ? {} : { hostNetwork: member(spec, 'hostNetwork') === true }),
+      ...podDetails(item),
     },
   ];
 }

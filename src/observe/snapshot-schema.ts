@@ -1,8 +1,10 @@
 import * as v from 'valibot';
 import { cgroupDrivers, qosClasses } from '../model/cgroups.ts';
 import { errorCodes } from '../model/errors.ts';
+import { kernelKinds } from '../model/kernel.ts';
 import { snapshotFormat } from '../model/snapshot.ts';
 import { handlerSchema, kubeletConfigSchema, runtimeConfigSchema } from './config/schema.ts';
+import { csiSchema, podDetailFields, volumesSchema } from './csi/schema.ts';
 
 /**
  * The snapshot file: the types of src/model as JSON, with every bigint as a decimal text.
@@ -130,6 +132,7 @@ const kubeletLog = v.object({
     ),
   ),
   unaskedStops: optional(v.array(v.object({ pod: podName, podUid: optional(text), ...span }))),
+  backOffs: optional(v.array(v.object({ pod: podName, podUid: text, container: text, delayMs: v.number(), ...span }))),
 });
 const runtimeLog = v.object({
   since: v.nullable(moment),
@@ -143,6 +146,7 @@ const runtimeLog = v.object({
   running: v.array(v.object({ pod: v.object(sandboxName), at: moment })),
   settledIds: optional(v.array(text)),
   cniDelFailed: v.array(v.object({ sandboxId: text, error: text, ...span })),
+  creations: optional(v.array(v.object({ sandboxId: text, container: text, attempt: count, ...span }))),
 });
 const processes = v.object({
   runtimePid: optional(count),
@@ -170,6 +174,7 @@ const pod = v.object({
   deleting: flag,
   qos: optional(v.picklist(qosClasses)),
   hostNetwork: optional(flag),
+  ...podDetailFields,
 });
 
 const unitLine = { file: text, line: count, text };
@@ -219,6 +224,16 @@ const cgroups = v.object({
   truncated: flag,
 });
 
+const kernelLog = v.object({
+  from: v.picklist(['kmsg', 'journal']),
+  since: v.nullable(moment),
+  lines: count,
+  lost: count,
+  troubles: v.array(v.object({ kind: v.picklist(kernelKinds), text, ...span })),
+  hours: v.array(v.object({ hour: count, counts: v.object(v.entriesFromList(kernelKinds, optional(count))) })),
+  tasks: v.array(v.object({ task: text, count })),
+});
+
 export const snapshotSchema = v.object({
   format: v.literal(snapshotFormat),
   takenBy: text,
@@ -239,4 +254,8 @@ export const snapshotSchema = v.object({
   cgroups: optional(observed(cgroups)),
   runtimeConfig: optional(observed(runtimeConfigSchema)),
   kubeletConfig: optional(observed(kubeletConfigSchema)),
+  kernelLog: optional(observed(kernelLog)),
+  csi: optional(observed(csiSchema)),
+  volumes: optional(observed(volumesSchema)),
+  csiNode: optional(observed(words)),
 });

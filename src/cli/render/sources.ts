@@ -18,4 +18,8 @@ export const sourceNames: Readonly<Record<SnapshotSource, string>> = {
   cgroups: 'the cgroup tree',
   runtimeConfig: "the runtime's configuration",
   kubeletConfig: "kubelet's configuration",
+  kernelLog: "the kernel's log",
+  csi: "sockets in kubelet's plugin folders",
+  volumes: 'VolumeAttachments of the API',
+  csiNode: 'CSINode of the API',
 };

@@ -1,0 +1,145 @@
+import { connectKube, type KubeClient } from '../../kube/client.ts';
+import type { Clock } from '../../model/clock.ts';
+import type { VolumeAttachment, VolumeError, VolumeFacts } from '../../model/csi.ts';
+import { isSandwardenError } from '../../model/errors.ts';
+import { limits } from '../../model/limits.ts';
+import { known, type Observed, type Unknown, unknown } from '../../model/observed.ts';
+import { at, listOf, member, textOf } from '../json.ts';
+import { momentOfText } from '../kubelet-log.ts';
+import { observed, unknownFrom } from '../unknown.ts';
+import { findKubeAccess } from './credentials.ts';
+import { nodeNameOf } from './node-name.ts';
+import type { ObservePodsOptions } from './pods.ts';
+
+/** What the cluster says about the volumes of one node. */
+export interface VolumeAnswers {
+  readonly volumes: Observed<VolumeFacts>;
+  /** The drivers that kubelet has registered. */
+  readonly csiNode: Observed<readonly string[]>;
+}
+
+/**
+ * This node's VolumeAttachments and CSINode by the Kubernetes API: two requests (a VolumeAttachment cannot be selected
+ * by its node), at once, at most `limits.kubeRequestTimeoutMs`. Whatever goes wrong is Unknown with its reason. A
+ * node's own credentials may read its CSINode and may not list VolumeAttachments (node authorizer).
+ */
+export async function observeVolumes(options: ObservePodsOptions): Promise<VolumeAnswers> {
+  let client: KubeClient | undefined;
+  try {
+    const access = await findKubeAccess(options);
+    if (!access) {
+      const hint = 'Name a kubeconfig with --kubeconfig FILE; docs/kubernetes-access.md says what is looked for.';
+      const none = unknown('ERR_NOT_ASKED', 'no Kubernetes credentials were found on this node', hint);
+      return { volumes: none, csiNode: none };
+    }
+    const { name } = nodeNameOf(access, options.hostname, options.nodeName);
+    let asOfNs: bigint | undefined;
+    const onDate = (date: string) => {
+      asOfNs = dateNs(date);
+    };
+    client = connectKube({ ...access, onDate }, options);
+    const asking = client;
+    const [attachments, csiNode] = await Promise.all([
+      observed(() => listAttachments(asking, name, options.signal)),
+      observed(() => registeredDrivers(asking, name, options.signal)),
+    ]);
+    const facts = { nodeName: name, ...(asOfNs === undefined ? {} : { asOfNs }) };
+    return {
+      volumes: attachments.known ? known({ ...facts, attachments: attachments.value }) : attachments,
+      csiNode,
+    };
+  } catch (error) {
+    const why = unknownFrom(error);
+    return { volumes: why, csiNode: why };
+  } finally {
+    client?.close();
+  }
+}
+
+/** `observeVolumes` for one that looks again and again; see podsAsker. */
+export function volumesAsker(
+  options: Omit<ObservePodsOptions, 'hostname'>,
+  clock: Clock,
+): (hostname: string) => Promise<VolumeAnswers> {
+  let down: { readonly why: Unknown; readonly untilNs: bigint } | undefined;
+  return async (hostname) => {
+    if (down !== undefined && clock.uptimeNs() < down.untilNs) return { volumes: down.why, csiNode: down.why };
+    const seen = await observeVolumes({ ...options, hostname });
+    const untilNs = clock.uptimeNs() + BigInt(limits.kubeAskAgainAfterMs) * 1_000_000n;
+    const { volumes } = seen;
+    down = !volumes.known && volumes.code === 'ERR_KUBE_UNREACHABLE' ? { why: volumes, untilNs } : undefined;
+    return seen;
+  };
+}
+
+/** The VolumeAttachments of a node, by name. */
+export async function listAttachments(
+  client: Pick<KubeClient, 'list'>,
+  nodeName: string,
+  signal?: AbortSignal,
+): Promise<VolumeAttachment[]> {
+  const found = await client.list('/apis/storage.k8s.io/v1/volumeattachments', {
+    kind: 'VolumeAttachmentList',
+    itemsOf: (page) => listOf(member(page, 'items')).flatMap((item) => attachmentOf(item, nodeName)),
+    ...(signal ? { signal } : {}),
+  });
+  return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** A VolumeAttachment of the API, where it is one of this node. */
+export function attachmentOf(item: unknown, nodeName: string): VolumeAttachment[] {
+  const spec = member(item, 'spec');
+  if (member(spec, 'nodeName') !== nodeName) return [];
+  const [name, uid] = [textOf(at(item, 'metadata', 'name'), 253), textOf(at(item, 'metadata', 'uid'), 128)];
+  const driver = textOf(member(spec, 'attacher'), 253);
+  const createdAtNs = dateOf(at(item, 'metadata', 'creationTimestamp'));
+  if (name === undefined || uid === undefined || driver === undefined || createdAtNs === undefined) return [];
+  const volume = textOf(at(spec, 'source', 'persistentVolumeName'), 253);
+  const deletingSinceNs = dateOf(at(item, 'metadata', 'deletionTimestamp'));
+  const attachError = errorOf(at(item, 'status', 'attachError'));
+  const detachError = errorOf(at(item, 'status', 'detachError'));
+  return [
+    {
+      name,
+      uid,
+      driver,
+      ...(volume === undefined ? {} : { volume }),
+      attached: at(item, 'status', 'attached') === true,
+      createdAtNs,
+      ...(deletingSinceNs === undefined ? {} : { deletingSinceNs }),
+      ...(attachError === undefined ? {} : { attachError }),
+      ...(detachError === undefined ? {} : { detachError }),
+    },
+  ];
+}
+
+/** The names of the drivers in a node's CSINode; none where there is no CSINode yet. */
+async function registeredDrivers(
+  client: Pick<KubeClient, 'get'>,
+  nodeName: string,
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  try {
+    const node = await client.get(`/apis/storage.k8s.io/v1/csinodes/${encodeURIComponent(nodeName)}`, signal);
+    return listOf(at(node, 'spec', 'drivers')).flatMap((each) => textOf(member(each, 'name'), 253) ?? []);
+  } catch (error) {
+    if (isSandwardenError(error, 'ERR_KUBE_NOT_FOUND')) return [];
+    throw error;
+  }
+}
+
+function errorOf(value: unknown): VolumeError | undefined {
+  const message = textOf(member(value, 'message'), 500);
+  const atNs = dateOf(member(value, 'time'));
+  return message === undefined ? undefined : { message, ...(atNs === undefined ? {} : { atNs }) };
+}
+
+function dateOf(value: unknown): bigint | undefined {
+  return momentOfText(textOf(value) ?? '')?.wallNs;
+}
+
+/** The date of an HTTP header, nanoseconds; undefined where it is none. */
+function dateNs(text: string): bigint | undefined {
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? undefined : BigInt(ms) * 1_000_000n;
+}

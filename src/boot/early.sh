@@ -15,6 +15,12 @@ beat() {
     printf '%s %s\n' "${up%%.*}" "$boot" >"$state/heartbeat"
 }
 
+# A line for this boot, which followed an unclean end: a date, how long the boot before lived, this boot's id.
+unclean() {
+  read -r boot <"$root/proc/sys/kernel/random/boot_id"
+  printf '%s %s %s\n' "$(date +%s)" "$lived" "$boot" >>"$state/boots"
+}
+
 # Whether a file of the pattern $1 is dated after now.
 newer() {
   IFS= # a pattern expands, but is never split
@@ -36,12 +42,17 @@ start() {
   fi
   printf '' >"$run/booted"
   # An empty marker is of a boot that did not end; none at all is of a machine that never ran this.
-  lived=0
+  lived=0 boot=''
   if [ -e "$state/clean" ] && ! [ -s "$state/clean" ]; then
     printf '' >"$run/unclean"
     [ -r "$state/heartbeat" ] && read -r lived _ <"$state/heartbeat"
   fi
   printf '' >"$state/clean"
+  if [ -e "$run/unclean" ]; then
+    # On the disk before anything else begins: what comes now may be what ends this boot too.
+    unclean
+    sync "$state/boots"
+  fi
   node='' program='' behind=''
   printf '' >"$run/now"
   while IFS= read -r line; do
@@ -54,9 +65,9 @@ start() {
   if [ -n "$behind" ]; then
     printf '%s\n' "$behind" >"$run/clock-behind"
     [ -x "$node" ] && "$node" "$program" boot clock
+    # Once more with the clock put right, so that the dates of unclean boots can be compared: the last line counts.
+    [ -e "$run/unclean" ] && unclean
   fi
-  # After the clock was put right, so that the dates of unclean boots can be compared.
-  [ -e "$run/unclean" ] && printf '%s %s\n' "$(date +%s)" "$lived" >>"$state/boots"
   beat
 }
 

@@ -5,8 +5,8 @@ import type { HealState } from '../heal/state-dir.ts';
 import { isSandwardenError, SandwardenError } from '../model/errors.ts';
 import { orderOfVersion } from '../model/kubelet-choice.ts';
 import { limits } from '../model/limits.ts';
-import { valueOr } from '../model/observed.ts';
-import type { Outcome } from '../model/plan.ts';
+import { unknown, valueOr } from '../model/observed.ts';
+import type { Outcome, Plan } from '../model/plan.ts';
 import type { BootConf } from './boot-conf.ts';
 import { type FloorPorts, floorClock } from './clock-floor.ts';
 import { criWitnesses, leftForKubelet, refusedOf } from './left.ts';
@@ -79,12 +79,12 @@ export function healBeforeKubelet(ports: BootHealPorts, options: BootHealOptions
       progress.why = `${limits.rebootLoopBoots} unclean boots within an hour: this one only reports`;
       return;
     }
-    if (actions.length > 0 && (await isNetworkReady(runtime, ports, signal))) {
-      progress.add(await heal(look, runtime.world, ports, signal));
+    const plan = actions.length > 0 ? removableNow(look, await isNetworkReady(runtime, ports, signal)) : look.plan;
+    if (plan.actions.length > 0) {
+      progress.add(await heal({ ...look, plan }, runtime.world, ports, signal));
       look = await runtime.world.lookAgain();
-    } else if (actions.length > 0) {
-      progress.why = 'the pod network is not ready, so nothing can be removed before kubelet brings it up';
     }
+    if (plan.actions.length < actions.length && progress.why === '') progress.why = noNetwork;
     const left = leftForKubelet(look.snapshot);
     progress.left.push(...left.filter(({ object }) => !progress.left.some((each) => each.object === object)));
     progress.settled = left.length === 0 && progress.why === '';
@@ -93,28 +93,37 @@ export function healBeforeKubelet(ports: BootHealPorts, options: BootHealOptions
 }
 
 /**
- * After kubelet's start, where the step before it left something: watches until kubelet has run in peace for a while,
- * and heals the safe tier as `heal` does, on the proof of kubelet's own refusals and of the API where it answers.
+ * After kubelet's start, where the step before it left something: watches until no sandbox can keep a pod from starting
+ * or kubelet has run in peace for a while, and heals the safe tier as `heal` does, on the proof of kubelet's own
+ * refusals and of the API where it answers. A look costs a small board seconds of its processor, just when its pods
+ * start: they come at growing distances (limits.bootWatch…).
  */
 export function healAfterKubelet(ports: BootHealPorts, options: BootHealOptions): Promise<HealRecord> {
   return step('after-kubelet', ports, options, async (progress, signal) => {
     await using runtime = await ports.openRuntime(signal);
     progress.runtimeReadyUptimeNs = ports.clock.uptimeNs();
+    let waitMs: number = limits.bootWatchPollMs;
     for (let idle = 0; idle < limits.attemptsPerObject; ) {
       const look = await runtime.world.lookAgain();
       progress.left = refusedOf(look.plan);
-      if (look.plan.actions.length > 0 && !options.reportOnly) {
+      const { actions } = look.plan;
+      const plan = actions.length > 0 ? removableNow(look, await runtime.networkReady()) : look.plan;
+      progress.why = plan.actions.length < actions.length ? noNetwork : '';
+      if (plan.actions.length > 0 && !options.reportOnly) {
         const before = progress.removed.length;
-        progress.add(await heal(look, runtime.world, ports, signal));
+        progress.add(await heal({ ...look, plan }, runtime.world, ports, signal));
         idle = progress.removed.length > before ? 0 : idle + 1;
-      } else if (isAtPeace(look)) {
+        waitMs = limits.bootWatchPollMs;
+      } else if (peaceInMs(look) === 0) {
         progress.settled = true;
         progress.why = 'kubelet runs, and nothing blocks a pod';
         return;
       }
-      await ports.clock.sleep(limits.bootWatchPollMs, signal);
+      await ports.clock.sleep(Math.min(waitMs, peaceInMs(look) ?? waitMs), signal);
+      const mostMs = look.diagnosis.state === 'errors' ? limits.bootWatchBlockedMs : limits.bootWatchMaxMs;
+      waitMs = Math.min(2 * waitMs, mostMs);
     }
-    progress.why ||= 'what was tried failed each time: see `sandwarden check`';
+    progress.why = 'what was tried failed each time: see `sandwarden check`';
   });
 }
 
@@ -142,7 +151,7 @@ async function step(
   } catch (error) {
     const reason = limit.signal.aborted && error === limit.signal.reason ? limit.signal.reason : error;
     if (!isSandwardenError(reason)) throw reason;
-    progress.why = reason.message;
+    progress.why = progress.why === '' ? reason.message : `${progress.why}; ${reason.message}`;
   } finally {
     ended.abort();
     await Promise.allSettled([late]);
@@ -183,7 +192,23 @@ async function exactFloor(
   return await floorClock(ports.floor, { conf, reportOnly, witnesses: [...ours, ...others] });
 }
 
-/** A sandbox is stopped with its CNI plugin; without one the first removal would fail and stop the run. */
+const noNetwork = 'the pod network is not ready, and a sandbox is stopped with its CNI plugin';
+
+/**
+ * What of the plan can be done now. Without a pod network a removal is bound to fail, and would use up one of the
+ * attempts that the object has; a sandbox in the host's network needs none, and may be the one that brings it.
+ */
+function removableNow({ plan, snapshot }: Look, isNetworkReady: boolean): Plan {
+  if (isNetworkReady) return plan;
+  const inHost = (id: string) => valueOr(snapshot.details[id] ?? unseen, undefined)?.hostNetwork === true;
+  const actions = plan.actions.filter((each) => inHost(each.target));
+  const pods = new Set(actions.map((each) => each.object.slice(0, each.object.lastIndexOf('/'))));
+  return { ...plan, actions, pods: plan.pods.filter((each) => pods.has(each)) };
+}
+
+const unseen = unknown('ERR_NOT_SUPPORTED', 'it was not asked for');
+
+/** Waits for a moment: where containerd has just started, it reads its network configuration yet. */
 async function isNetworkReady(runtime: BootRuntime, { clock }: BootHealPorts, signal: AbortSignal): Promise<boolean> {
   const untilNs = clock.uptimeNs() + BigInt(limits.bootNetworkMs) * 1_000_000n;
   while (!(await runtime.networkReady())) {
@@ -213,10 +238,18 @@ function isKubeletUp({ snapshot: { kubelet } }: Look): boolean {
   return !kubelet.known || kubelet.value.running;
 }
 
-function isAtPeace({ snapshot, diagnosis, plan }: Look): boolean {
+/**
+ * When nothing more need be watched for, milliseconds from now: at once where kubelet runs, its choice replayed settles
+ * for each pod and nothing is dated after now; else when kubelet has run for so long without being refused anything.
+ * Undefined: not yet known.
+ */
+function peaceInMs({ snapshot, diagnosis, plan }: Look): number | undefined {
   const { kubelet, node } = snapshot;
-  if (!kubelet.known || !node.known || kubelet.value.startedUptimeNs === undefined) return false;
-  if (diagnosis.state === 'errors' || diagnosis.state === 'unobservable' || plan.actions.length > 0) return false;
-  const ranNs = node.value.uptimeNs - kubelet.value.startedUptimeNs;
-  return kubelet.value.running && ranNs >= BigInt(limits.bootSettledMs) * 1_000_000n;
+  if (!kubelet.known || !node.known || !kubelet.value.running) return undefined;
+  if (diagnosis.state === 'errors' || diagnosis.state === 'unobservable' || plan.actions.length > 0) return undefined;
+  const isDatedAhead = criWitnesses(snapshot).some((each) => each.dateNs > node.value.wallNs);
+  if (leftForKubelet(snapshot).length === 0 && !isDatedAhead) return 0;
+  if (kubelet.value.startedUptimeNs === undefined) return undefined;
+  const ranMs = Number((node.value.uptimeNs - kubelet.value.startedUptimeNs) / 1_000_000n);
+  return Math.max(limits.bootSettledMs - ranMs, 0);
 }

@@ -4,14 +4,11 @@ import { readTail } from '../observe/read-file.ts';
 
 /**
  * How many of the latest boots followed an unclean end within `limits.rebootLoopMs`, this one included. `text` is
- * early.sh's file: one line for each unclean boot, `<its date, s> <how long the boot before lived, s>`. Dates are of
- * clocks that may be wrong (a board without a battery always begins on the same day), so both must fit. Pure.
+ * early.sh's file. Dates are of clocks that may be wrong (a board without a battery always begins on the same day), so
+ * how long the boots lived must fit too. Pure.
  */
 export function uncleanBootsInARow(text: string): number {
-  const boots = text.split('\n').flatMap((line) => {
-    const [, date, lived] = /^(\d{1,12}) (\d{1,12})$/.exec(line) ?? [];
-    return date === undefined ? [] : [{ date: Number(date), lived: Number(lived) }];
-  });
+  const boots = uncleanBoots(text);
   const last = boots.at(-1);
   if (last === undefined) return 0;
   const limit = limits.rebootLoopMs / 1_000;
@@ -23,6 +20,28 @@ export function uncleanBootsInARow(text: string): number {
     lived += boot.lived;
   }
   return count;
+}
+
+interface UncleanBoot {
+  /** Seconds of the wall clock, put right where it could be. */
+  readonly date: number;
+  /** How long the boot before it lived, seconds. */
+  readonly lived: number;
+}
+
+/**
+ * The unclean boots of early.sh's file, oldest first: a line is `<its date, s> <how long the boot before lived, s>
+ * <boot id>`. A boot whose clock was put right has a second line, which counts. Pure.
+ */
+export function uncleanBoots(text: string): UncleanBoot[] {
+  const boots: (UncleanBoot & { readonly id: string | undefined })[] = [];
+  for (const line of text.split('\n')) {
+    const [, date, lived, id] = /^(\d{1,12}) (\d{1,12})(?: ([\w-]{1,40}))?$/.exec(line) ?? [];
+    if (date === undefined) continue;
+    if (id !== undefined && boots.at(-1)?.id === id) boots.pop();
+    boots.push({ date: Number(date), lived: Number(lived), id });
+  }
+  return boots;
 }
 
 /** Whether healing at boot may be a part of a loop of reboots, by the file in `stateDir`. */

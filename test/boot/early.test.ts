@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, utimesSync, wri
 import { dirname, join, resolve } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { bootDefaults, renderBootConf, witnessesOf } from '../../src/boot/boot-conf.ts';
-import { uncleanBootsInARow } from '../../src/boot/reboot-loop.ts';
+import { uncleanBoots, uncleanBootsInARow } from '../../src/boot/reboot-loop.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 const script = resolve(import.meta.dirname, '../../src/boot/early.sh');
@@ -46,11 +46,12 @@ class Root {
     return existsSync(this.of(path)) ? readFileSync(this.of(path), 'utf8') : undefined;
   }
 
-  run(step: string): { stderr: string } {
+  run(step: string, signal: NodeJS.Signals | null = null): { stderr: string } {
     const [program = '', ...args] = this.shell;
     const env = { ...process.env, SANDWARDEN_ROOT: this.path, PATH: `${this.path}/bin:${process.env.PATH}` };
     const ran = spawnSync(program, [...args, script, step], { env, encoding: 'utf8' });
-    assert.equal(ran.status, 0, ran.stderr);
+    assert.equal(ran.signal, signal);
+    if (signal === null) assert.equal(ran.status, 0, ran.stderr);
     return { stderr: ran.stderr };
   }
 
@@ -100,8 +101,32 @@ for (const shell of shells) {
       root.write('/var/lib/sandwarden/heartbeat', '300 boot-2\n', -10);
       root.run('start');
       assert.equal(root.read(flag('unclean')), '');
-      assert.match(root.read('/var/lib/sandwarden/boots') ?? '', /^\d{10} 300\n$/);
+      assert.match(root.read('/var/lib/sandwarden/boots') ?? '', /^\d{10} 300 boot-1\n$/);
       assert.equal(root.read('/started'), undefined);
+    });
+
+    test('a power cut and a clock that is behind: the boot is written down before Node starts, and once more', async (t) => {
+      const root = await machine(t);
+      root.run('start');
+      root.reboot();
+      root.write('/proc/sys/kernel/random/boot_id', 'boot-2\n');
+      root.write(metaDb, '', 7_200);
+      root.write('/node', '#!/bin/sh\ncp "$SANDWARDEN_ROOT/var/lib/sandwarden/boots" "$SANDWARDEN_ROOT/before"\n');
+      root.run('start');
+      assert.match(root.read('/before') ?? '', /^\d{10} 9 boot-2\n$/);
+      const boots = root.read('/var/lib/sandwarden/boots') ?? '';
+      assert.match(boots, /^(\d{10} 9 boot-2\n){2}$/);
+      assert.equal(uncleanBoots(boots).length, 1);
+    });
+
+    test('killed while it waits for Node: the boot is written down', async (t) => {
+      const root = await machine(t);
+      root.run('start');
+      root.reboot();
+      root.write(metaDb, '', 7_200);
+      root.write('/node', '#!/bin/sh\nkill -KILL $PPID\n');
+      root.run('start', 'SIGKILL');
+      assert.match(root.read('/var/lib/sandwarden/boots') ?? '', /^\d{10} 9 boot-1\n$/);
     });
 
     test('who only stops the unit has not shut down', async (t) => {
@@ -191,4 +216,13 @@ test('boots in a row: by their dates and by how long they lived', () => {
   assert.equal(count([1_000, 0], [1_000, 600_000], [1_000, 600_000]), 1);
   assert.equal(count([1_000, 0], [1_000, 60], [1_000, 60]), 3);
   assert.equal(count([5_000, 0], [1_000, 60], [1_100, 60]), 2);
+});
+
+test('unclean boots: of one boot the last line counts, its clock was put right before', () => {
+  assert.deepEqual(
+    uncleanBoots('5000 0\n1000 60 a-1\n9000 60 a-1\n1000 70 b-2\n1000 70 b-2 c\n').map(({ date }) => date),
+    [5_000, 9_000, 1_000],
+  );
+  // Killed in the middle of the clock step each time, a boot has the first line alone.
+  assert.equal(uncleanBootsInARow('1000 0 a\n1010 30 b\n1020 30 c\n'), 3);
 });

@@ -10,6 +10,7 @@ import type { PodSpec } from '../../src/embedded/pod-spec.ts';
 import { makePlan } from '../../src/heal/plan.ts';
 import { openStateDir } from '../../src/heal/state-dir.ts';
 import { SandwardenError } from '../../src/model/errors.ts';
+import { limits } from '../../src/model/limits.ts';
 import { known, unknown } from '../../src/model/observed.ts';
 import { job, newNode, service } from '../embedded/world.ts';
 import { tempDir } from '../helpers/temp.ts';
@@ -26,14 +27,18 @@ interface Scene extends AsyncDisposable {
   readonly node: EmbeddedNode;
   readonly ports: BootHealPorts;
   sandboxes(): Promise<string[]>;
+  /** Whether the runtime says that pods have a network. */
+  hasNetwork: boolean;
+  /** How long after the last one each look began, seconds. */
+  lookDistances(): number[];
 }
 
 /**
  * A node whose power was cut while all ran, `stepMs` away from the right time at its next boot, with containerd up and
  * kubelet not started yet. Its API does not answer; what kubelet was refused is in its log.
  */
-async function afterPowerCut(stepMs: number, firstStepMs = 0): Promise<Scene> {
-  const node = await newNode({ pods });
+async function afterPowerCut(stepMs: number, firstStepMs = 0, ofNode = pods): Promise<Scene> {
+  const node = await newNode({ pods: ofNode });
   if (firstStepMs !== 0) {
     await node.powerCut();
     await node.boot({ clockStepMs: firstStepMs });
@@ -45,7 +50,9 @@ async function afterPowerCut(stepMs: number, firstStepMs = 0): Promise<Scene> {
   node.killKubelet();
   const state = await tempDir();
   const { clock, ...world } = worldOverEmbedded(node, node.cri, safe);
+  const looks: bigint[] = [];
   const lookAgain = async () => {
+    looks.push(node.clock.uptimeNs());
     const { snapshot, ...look } = await lookAtEmbedded(node, node.cri, safe);
     const kubelet = snapshot.kubelet.known ? { ...snapshot.kubelet.value, version: 'v1.34.9' } : { running: true };
     const seen = { ...snapshot, kubelet: known(kubelet), pods: unknown('ERR_KUBE_UNREACHABLE', 'it is down') };
@@ -53,15 +60,19 @@ async function afterPowerCut(stepMs: number, firstStepMs = 0): Promise<Scene> {
   };
   const runtime: BootRuntime = {
     world: { ...world, clock, lookAgain },
-    networkReady: async () => (await node.cri.status()).conditions.every((each) => each.status),
+    networkReady: async () => scene.hasNetwork,
     [Symbol.asyncDispose]: async () => {},
   };
   const journal: Witness = { family: 'journal', from: 'journalctl', dateNs: endedNs, slackNs: 0n };
-  return {
+  const scene: Scene = {
     node,
+    hasNetwork: true,
     ports: {
-      // Its long waits let no simulated time pass: the look reads real files meanwhile.
-      clock,
+      // The waits between looks let simulated time pass; the limit does not, since a look reads real files meanwhile.
+      clock: {
+        ...clock,
+        sleep: (ms, signal) => (ms <= limits.bootWatchMaxMs ? node.clock : node.machine.clock).sleep(ms, signal),
+      },
       openRuntime: async () => runtime,
       openState: () => openStateDir(state.path),
       witnesses: async () => [journal],
@@ -77,11 +88,13 @@ async function afterPowerCut(stepMs: number, firstStepMs = 0): Promise<Scene> {
       },
     },
     sandboxes: async () => (await node.cri.listSandboxes()).map((each) => `${each.name}/${each.attempt}`).sort(),
+    lookDistances: () => looks.slice(1).map((each, index) => Math.round(Number(each - (looks[index] ?? 0n)) / 1e9)),
     [Symbol.asyncDispose]: async () => {
       await node[Symbol.asyncDispose]();
       await state[Symbol.asyncDispose]();
     },
   };
+  return scene;
 }
 
 const running = (node: EmbeddedNode) => node.pods().filter((each) => each.running).length;
@@ -129,6 +142,54 @@ test('the clock may not be moved: before kubelet nothing can be told, after it e
   assert.ok(after.settled, after.why);
   assert.equal(running(scene.node), 2);
   assert.ok((await scene.sandboxes()).includes('nightly/0'), 'the finished Job keeps its log');
+});
+
+test('after kubelet with nothing left that could hold up a pod: one look', async () => {
+  await using scene = await afterPowerCut(0);
+  scene.node.startKubelet();
+  const after = await healAfterKubelet(scene.ports, { ...options, limitMs: 300_000 });
+  assert.ok(after.settled, after.why);
+  assert.deepEqual([after.removed, scene.lookDistances()], [[], []]);
+});
+
+test('after kubelet, with a sandbox of the future that nothing wants: the looks grow rare, and peace ends them', async () => {
+  await using scene = await afterPowerCut(-2 * HOUR_MS, 0, [job('nightly', 'Never', 5_000, 0)]);
+  scene.node.startKubelet();
+  const startedNs = scene.node.clock.uptimeNs();
+  const after = await healAfterKubelet(scene.ports, { ...floorOff, limitMs: 300_000 });
+  assert.ok(after.settled, after.why);
+  assert.deepEqual(after.removed, []);
+  const distances = scene.lookDistances();
+  assert.deepEqual(distances.slice(0, 4), [5, 10, 20, 40]);
+  assert.equal(distances.length, 5);
+  const tookS = Number(scene.node.clock.uptimeNs() - startedNs) / 1e9;
+  assert.ok(tookS >= 89 && tookS <= 95, `${tookS} s`);
+});
+
+test('after kubelet without a pod network: what lies in the host’s network goes, the rest when it is there', async () => {
+  const agent = { ...service('agent'), hostNetwork: true };
+  await using scene = await afterPowerCut(-2 * HOUR_MS, 0, [agent, service('web')]);
+  scene.hasNetwork = false;
+  scene.node.startKubelet();
+  const during = await healAfterKubelet(scene.ports, { ...floorOff, limitMs: 120_000 });
+  assert.deepEqual(during.removed, ['default/agent/0']);
+  assert.match(during.why, /^the pod network is not ready.*; not done within 120 s/);
+  scene.hasNetwork = true;
+  const after = await healAfterKubelet(scene.ports, { ...floorOff, limitMs: 300_000 });
+  assert.deepEqual(after.removed, ['default/web/0'], 'no attempt of it was used up');
+  assert.equal(running(scene.node), 2);
+});
+
+test('after kubelet in a loop of reboots: it goes on looking for what blocks, each 10 s at most', async () => {
+  await using scene = await afterPowerCut(-2 * HOUR_MS);
+  scene.node.startKubelet();
+  const after = await healAfterKubelet(scene.ports, { ...floorOff, reportOnly: true, limitMs: 300_000 });
+  assert.deepEqual([after.removed, after.settled], [[], false]);
+  const last = scene.lookDistances().slice(-5);
+  assert.ok(
+    last.every((each) => each >= 10 && each <= 11),
+    last.join(),
+  );
 });
 
 test('the last boot believed it was 2099: the clock stays, and those ghosts go after kubelet asks', async () => {

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { isSandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
+import { uncleanBoots } from '../reboot-loop.ts';
 import { type BootRecord, flags, readBootRecord, runDir } from '../record.ts';
 import { standingAt } from './disk.ts';
 import { manifestPath, readManifest, sha256 } from './manifest.ts';
@@ -125,12 +126,10 @@ function unitState(unit: ReadonlyMap<string, string>, started: number): UnitStat
     : 'waiting';
 }
 
-/** The last line of early.sh's file: `<date, s> <how long the boot before lived, s>`. */
+/** The last of the unclean boots that early.sh wrote down. */
 async function lastUnclean(files: Rooted): Promise<InstallStatus['lastUncleanBoot']> {
   const path = posix.join(posix.dirname(manifestPath), 'boots');
-  const lines = ((await files.read(path, limits.journalBytes)) ?? '')
-    .split('\n')
-    .filter((line) => /^\d{1,12} \d{1,12}$/.test(line));
-  const date = lines.at(-1)?.split(' ')[0];
-  return date === undefined ? null : { wallNs: BigInt(date) * 1_000_000_000n, boots: lines.length };
+  const boots = uncleanBoots((await files.read(path, limits.journalBytes)) ?? '');
+  const last = boots.at(-1);
+  return last === undefined ? null : { wallNs: BigInt(last.date) * 1_000_000_000n, boots: boots.length };
 }

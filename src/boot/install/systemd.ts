@@ -16,6 +16,8 @@ export interface Systemd {
   /** Arms what tells a clean shutdown from a power cut, for this boot too. Throws as reload. */
   start(): Promise<void>;
   stop(units: readonly string[]): Promise<void>;
+  /** Makes systemd forget that any of them failed: else it lists a failed unit whose file is gone. Throws as reload. */
+  resetFailed(units: readonly string[]): Promise<void>;
   /** The properties of each unit, in the order asked for. Throws as reload. */
   show(units: readonly string[]): Promise<readonly ReadonlyMap<string, string>[]>;
 }
@@ -31,9 +33,17 @@ export function systemdHere(run: Run = runProgram): Systemd {
       await run(['systemctl', 'start', '--', ...started]);
     },
     stop: async (units) => void (await run(['systemctl', 'stop', '--', ...units])),
+    resetFailed: (units) => resetFailed(run, units),
     // One call each: what parts two units in the output of one call is an empty line, and `run` drops those.
     show: (units) => Promise.all(units.map((unit) => shown(run, unit))),
   };
+}
+
+async function resetFailed(run: Run, units: readonly string[]): Promise<void> {
+  const facts = await Promise.all(units.map(async (name) => ({ name, unit: await shown(run, name) })));
+  // Asked for a unit that is not loaded, `systemctl reset-failed` fails.
+  const failed = facts.filter(({ unit }) => unit.get('ActiveState') === 'failed').map(({ name }) => name);
+  if (failed.length > 0) await run(['systemctl', 'reset-failed', '--', ...failed]);
 }
 
 async function shown(run: Run, unit: string): Promise<ReadonlyMap<string, string>> {

@@ -94,12 +94,14 @@ async function stopped({ systemd }: Machine, manifest: Manifest, notes: string[]
     .map((file) => posix.basename(file.path))
     .filter((name) => /\.(service|timer)$/.test(name));
   if (units.length === 0) return;
-  try {
-    await systemd?.stop(units);
-  } catch (error) {
-    if (!isSandwardenError(error, 'ERR_COMMAND_FAILED')) throw error;
-    // Units that were never loaded cannot be stopped, and need not be.
-    notes.push(error.message);
+  for (const step of ['stop', 'resetFailed'] as const) {
+    try {
+      await systemd?.[step](units);
+    } catch (error) {
+      if (!isSandwardenError(error, 'ERR_COMMAND_FAILED')) throw error;
+      // Units that were never loaded cannot be stopped, and need not be.
+      notes.push(error.message);
+    }
   }
 }
 

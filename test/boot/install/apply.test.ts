@@ -93,6 +93,9 @@ describe('installing and taking away', () => {
     await using node = await nodeWith(roots.k3s, systemd);
     await node.install();
     assert.deepEqual(asked, ['verify 5', 'reload', 'start']);
+    asked.length = 0;
+    await uninstall(node);
+    assert.deepEqual(asked, ['stop', 'reset-failed', 'reload']);
   });
 });
 

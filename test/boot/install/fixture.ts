@@ -54,6 +54,7 @@ export function quietSystemd(change: Partial<Systemd> = {}): { readonly systemd:
     reload: async () => void asked.push('reload'),
     start: async () => void asked.push('start'),
     stop: async () => void asked.push('stop'),
+    resetFailed: async () => void asked.push('reset-failed'),
     show: async () => [],
     ...change,
   };

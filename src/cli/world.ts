@@ -11,6 +11,7 @@ import { type Run, run as runProgram } from '../observe/child.ts';
 import { observeProcesses } from '../observe/holders.ts';
 import { findKubelet, listProcesses, type ProcessStat, parseStat } from '../observe/proc.ts';
 import { isErrno, readProc } from '../observe/read-file.ts';
+import { podReader } from './pod-reader.ts';
 
 export interface WorldParts {
   readonly cri: CriReader & CriWriter;
@@ -26,13 +27,7 @@ export function worldOverCri({ cri, endpoint, clock, lookAgain, run = runProgram
   return {
     clock,
     lookAgain,
-    readPod: async (podUid) => {
-      const [sandboxes, containers] = await Promise.all([
-        cri.listSandboxes({ podUid }),
-        cri.listContainers({ podUid }),
-      ]);
-      return { sandboxes, containers };
-    },
+    readPod: podReader(cri),
     pauseAlive: (sandboxId) => pauseAlive(cri, sandboxId),
     readIdentity: identityReader(socketPath(endpoint), clock),
     removalStops: once(async () => removalStops(await cri.version())),

@@ -1,4 +1,5 @@
 import type { CgroupFacts } from './cgroups.ts';
+import type { ControllerChanges } from './controller-changes.ts';
 import type { CsiFacts, VolumeFacts } from './csi.ts';
 import type { KernelLog } from './kernel.ts';
 import type {
@@ -51,6 +52,8 @@ export interface Snapshot {
   readonly runtimeConfig?: Observed<RuntimeConfigFacts>;
   /** kubelet's cgroup driver and where it is named; absent in files of earlier versions: unknown. */
   readonly kubeletConfig?: Observed<KubeletConfigFacts>;
+  /** Who wrote to the slices while they were watched, before the look; absent where nobody watched: unknown. */
+  readonly controllerChanges?: Observed<ControllerChanges>;
   /** What the kernel says of this boot; absent in files of earlier versions: unknown. */
   readonly kernelLog?: Observed<KernelLog>;
   /** The sockets in kubelet's plugin folders; absent in files of earlier versions: unknown. */
@@ -83,6 +86,7 @@ export const laterSources = [
   'cgroups',
   'runtimeConfig',
   'kubeletConfig',
+  'controllerChanges',
   'kernelLog',
   'csi',
   'volumes',

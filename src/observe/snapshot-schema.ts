@@ -234,6 +234,32 @@ const kernelLog = v.object({
   tasks: v.array(v.object({ task: text, count })),
 });
 
+const controllerWriter = v.object({
+  pid: count,
+  comm: text,
+  unit: optional(text),
+  startedUptimeNs: optional(big),
+});
+const controllerChanges = v.object({
+  since: moment,
+  until: moment,
+  by: v.picklist(['fanotify', 'inotify']),
+  writers: v.array(v.object({ path: text, writer: controllerWriter, ...span })),
+  changes: optional(
+    v.array(
+      v.object({
+        at: moment,
+        path: text,
+        controller: text,
+        went: v.picklist(['gone', 'back']),
+        writers: v.array(controllerWriter),
+      }),
+    ),
+  ),
+  overflows: count,
+  truncated: flag,
+});
+
 export const snapshotSchema = v.object({
   format: v.literal(snapshotFormat),
   takenBy: text,
@@ -254,6 +280,7 @@ export const snapshotSchema = v.object({
   cgroups: optional(observed(cgroups)),
   runtimeConfig: optional(observed(runtimeConfigSchema)),
   kubeletConfig: optional(observed(kubeletConfigSchema)),
+  controllerChanges: optional(observed(controllerChanges)),
   kernelLog: optional(observed(kernelLog)),
   csi: optional(observed(csiSchema)),
   volumes: optional(observed(volumesSchema)),

@@ -18,6 +18,7 @@ export const sourceNames: Readonly<Record<SnapshotSource, string>> = {
   cgroups: 'the cgroup tree',
   runtimeConfig: "the runtime's configuration",
   kubeletConfig: "kubelet's configuration",
+  controllerChanges: 'the watch over controllers',
   kernelLog: "the kernel's log",
   csi: "sockets in kubelet's plugin folders",
   volumes: 'VolumeAttachments of the API',

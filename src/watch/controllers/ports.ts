@@ -35,5 +35,5 @@ export interface WriteSource {
 /** Opens a source that tells `listener`. Throws ERR_NOT_SUPPORTED or ERR_FORBIDDEN where the kernel refuses it. */
 export type OpenWriteSource = (base: string, listener: KernelListener) => WriteSource;
 
-/** Tells when a directory in `path` comes or goes, with its name where the kernel gives it. Throws as OpenWriteSource. */
+/** Tells when a directory in `path` comes or goes, by its name where the kernel gives it. Throws as OpenWriteSource. */
 export type WatchDirectory = (path: string, onName: (name: string | undefined) => void) => { close(): void };

@@ -4,6 +4,7 @@ import { describePod, describeSandbox } from '../model/sandbox.ts';
 import type { Cure, Ghost, GhostCode } from './cure.ts';
 import type { Facts } from './facts.ts';
 import { describeDate, describeDuration } from './time.ts';
+import { times } from './times.ts';
 import type { ListedSandbox } from './views.ts';
 import { kubeletVersion } from './views.ts';
 
@@ -58,8 +59,7 @@ function evidenceOf(facts: Facts, cure: Cure, ghost: Ghost): Evidence[] {
   };
   const error = ghost.error;
   if (error === undefined) return [listing];
-  const counted = error.count === 1 ? 'once' : `${error.count} times`;
-  return [listing, { source: 'kubeletLog', text: `${error.text} (${counted})`, at: error.last }];
+  return [listing, { source: 'kubeletLog', text: `${error.text} (${times(error.count)})`, at: error.last }];
 }
 
 function remedyOf(ghost: Ghost): Remedy {

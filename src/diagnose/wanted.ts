@@ -1,6 +1,7 @@
 import type { Pod } from '../model/node.ts';
 import type { NameHeld } from '../model/records.ts';
 import type { Sandbox } from '../model/sandbox.ts';
+import { times } from './times.ts';
 
 /** Whether kubelet wants to run a pod, and how that is known. What is not known is never taken for a yes. */
 export interface Wanted {
@@ -19,7 +20,7 @@ export function wantedOf(pod: Pod | undefined, sandboxes: readonly Sandbox[], er
   }
   if (pod !== undefined) return { wants: 'yes', because: `the API says ${pod.phase || 'not finished'}` };
   const asks = errors.find((each) => each.kind === 'sandbox' || each.kind === 'container');
-  if (asks !== undefined) return { wants: 'yes', because: `kubelet asks for it, ${asks.count} times by its log` };
+  if (asks !== undefined) return { wants: 'yes', because: `kubelet asks for it, ${times(asks.count)} by its log` };
   if (sandboxes.some((each) => each.state === 'ready')) return { wants: 'yes', because: 'kubelet runs it' };
   return { wants: 'unknown', because: 'nothing tells whether it has finished; if it has, its logs live here' };
 }

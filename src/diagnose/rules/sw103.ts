@@ -8,6 +8,7 @@ import type { Facts } from '../facts.ts';
 import { inFlightErrors } from '../in-flight-errors.ts';
 import type { Rule } from '../rule.ts';
 import { agoNs, describeDuration } from '../time.ts';
+import { times } from '../times.ts';
 
 /** SW103: the name is held by a request that has not ended. */
 export const sw103: Rule = {
@@ -66,7 +67,7 @@ export function holdersOf(error: NameHeld, facts: Facts): HolderProcess[] {
 
 function evidenceOf(error: NameHeld, holders: readonly HolderProcess[], facts: Facts): Evidence[] {
   return [
-    { source: 'kubeletLog', text: `${error.text} (${error.count} times)`, at: error.last },
+    { source: 'kubeletLog', text: `${error.text} (${times(error.count)})`, at: error.last },
     { source: 'sandboxes', text: `no sandbox ${error.holderId} is listed` },
     ...holders.map((each): Evidence => ({ source: 'processes', text: describeHolder(each, facts) })),
   ];

@@ -1,6 +1,7 @@
 import type { Finding } from '../../model/finding.ts';
 import { valueOr } from '../../model/observed.ts';
 import type { Rule } from '../rule.ts';
+import { times } from '../times.ts';
 
 /** SW105: the runtime cannot start, because two records have one name. */
 export const sw105: Rule = {
@@ -41,7 +42,7 @@ This skips CNI DEL, so an address of the pod network may stay taken.`,
         why:
           `The runtime gives up at start, because two ${each.kind} records on disk have the name ${each.name}. ` +
           'No pod of this node can start or stop until one of them is taken out.',
-        evidence: [{ source: 'runtimeLog', text: `${each.text} (${each.count} times)`, at: each.last }],
+        evidence: [{ source: 'runtimeLog', text: `${each.text} (${times(each.count)})`, at: each.last }],
         remedy: { tier: 'none', text: 'repair by hand, step by step', command: 'sandwarden explain SW105' },
         pods: [],
       }),

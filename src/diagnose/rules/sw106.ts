@@ -6,6 +6,7 @@ import { describePod, describeSandbox } from '../../model/sandbox.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { isCurrent } from '../time.ts';
+import { times } from '../times.ts';
 
 /** SW106: a sandbox cannot be stopped, so nothing new is created beside it. */
 export const sw106: Rule = {
@@ -58,7 +59,7 @@ function findingOf(failed: StopFailed, facts: Facts): Finding {
     why:
       `${describeCause(failed.error)}, so this dead sandbox cannot be stopped; ` +
       'until it can, kubelet makes no new one for its pod and says nothing in the events.',
-    evidence: [{ source: 'kubeletLog', text: `${failed.error} (${failed.count} times)`, at: failed.last }, ...network],
+    evidence: [{ source: 'kubeletLog', text: `${failed.error} (${times(failed.count)})`, at: failed.last }, ...network],
     remedy: { tier: 'none', text: 'mend the CNI plugin; kubelet goes on by itself within 15 s' },
     pods,
   };

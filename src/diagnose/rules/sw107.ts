@@ -6,6 +6,7 @@ import { describePod, describeSandbox } from '../../model/sandbox.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { agoNs, describeDuration, isCurrent } from '../time.ts';
+import { times } from '../times.ts';
 import type { ListedSandbox, PodView } from '../views.ts';
 
 /** SW107: kubelet should have removed it, twice over. */
@@ -77,7 +78,7 @@ function findingOf(sandbox: ListedSandbox, view: PodView, forNs: bigint, failure
     { source: 'sandboxes', text: `NotReady, no containers, not the newest of its pod, for ${describeDuration(forNs)}` },
   ];
   if (failure !== undefined) {
-    evidence.push({ source: 'kubeletLog', text: `${failure.error} (${failure.count} times)`, at: failure.last });
+    evidence.push({ source: 'kubeletLog', text: `${failure.error} (${times(failure.count)})`, at: failure.last });
   }
   return {
     code: 'SW107',

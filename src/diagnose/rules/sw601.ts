@@ -7,6 +7,7 @@ import { cgroupOf, describeStops, isLoop, stopsOf, treeOf } from '../cgroup-fact
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { isCurrent } from '../time.ts';
+import { times } from '../times.ts';
 import type { PodView } from '../views.ts';
 
 /** SW601: which branch of its own rule kubelet goes. */
@@ -97,7 +98,7 @@ function loud(change: SandboxChange, view: PodView): Finding {
     severity: 'warning',
     object: { kind: 'pod', name: describePod(view), id: view.uid },
     why: `kubelet makes its sandbox anew, again and again: ${branchWords[change.branch]}.`,
-    evidence: [{ source: 'kubeletLog', text: `said ${change.count} times`, at: change.last }],
+    evidence: [{ source: 'kubeletLog', text: `said ${times(change.count)}`, at: change.last }],
     remedy: {
       tier: 'none',
       text: branchRemedies[change.branch],

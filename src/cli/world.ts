@@ -11,6 +11,7 @@ import { type Run, run as runProgram } from '../observe/child.ts';
 import { observeProcesses } from '../observe/holders.ts';
 import { findKubelet, listProcesses, type ProcessStat, parseStat } from '../observe/proc.ts';
 import { isErrno, readProc } from '../observe/read-file.ts';
+import { changesHere } from './node-changes.ts';
 import { podReader } from './pod-reader.ts';
 
 export interface WorldParts {
@@ -24,12 +25,14 @@ export interface WorldParts {
 
 /** The real node, as healing sees and changes it: by CRI, /proc and systemctl. */
 export function worldOverCri({ cri, endpoint, clock, lookAgain, run = runProgram }: WorldParts): World {
+  const readIdentity = identityReader(socketPath(endpoint), clock);
   return {
     clock,
     lookAgain,
     readPod: podReader(cri),
     pauseAlive: (sandboxId) => pauseAlive(cri, sandboxId),
-    readIdentity: identityReader(socketPath(endpoint), clock),
+    readIdentity,
+    changes: changesHere({ cri, readIdentity, run }),
     removalStops: once(async () => removalStops(await cri.version())),
     stopSandbox: (id) => cri.stopSandbox(id),
     removeSandbox: (id) => cri.removeSandbox(id),

@@ -7,6 +7,8 @@ export interface BudgetContext {
   readonly mode: RunMode;
   /** All sandboxes of the node, ready or not. */
   readonly sandboxesOnNode: number;
+  /** Taking back may restart what a heal restarted a moment ago; a heal that follows waits for it. */
+  readonly isUndo?: boolean;
 }
 
 /**
@@ -17,10 +19,13 @@ export function applyBudget(plan: Plan, entries: readonly Entry[], context: Budg
   const spent = spending(entries, context.now);
   const refused = new Map<Action, string>();
   for (const action of plan.actions) {
-    const why = action.kind === 'restart-runtime' ? overRestarts(spent.restarts) : overAttempts(action, spent.attempts);
-    if (why !== undefined) refused.set(action, why);
-    else if (action.kind === 'restart-runtime') spent.restarts.push(0n);
+    const kind = restartOf(action);
+    const isFree = kind !== undefined && context.isUndo === true;
+    const why = kind === undefined ? overAttempts(action, spent.attempts) : overRestarts(kind, spent.restarts[kind]);
+    if (why !== undefined && !isFree) refused.set(action, why);
+    else if (kind !== undefined) spent.restarts[kind].push(0n);
   }
+  for (const [action, why] of overTogether(plan.actions, refused)) refused.set(action, why);
   for (const [action, why] of overRemovals(plan.actions, refused, context)) refused.set(action, why);
   const left = new Set([...refused.keys()].map((each) => podOf(each.object)));
   const refusals = [...refused].map(
@@ -42,8 +47,30 @@ export function removalsPerRun(mode: RunMode, sandboxesOnNode: number): number {
 interface Spending {
   /** Attempts that did not end well, by kind and object. */
   readonly attempts: ReadonlyMap<string, number>;
-  /** How long ago the runtime was restarted, nanoseconds, for those of the last day. */
-  readonly restarts: bigint[];
+  /** How long ago each was restarted, nanoseconds, for the restarts of the last day. */
+  readonly restarts: Readonly<Record<Restarted, bigint[]>>;
+}
+
+type Restarted = 'runtime' | 'kubelet';
+
+/** Each of the two has a budget of its own: a change of the runtime's configuration needs one restart of both. */
+function restartOf({ kind }: Action): Restarted | undefined {
+  return kind === 'restart-runtime' ? 'runtime' : kind === 'restart-kubelet' ? 'kubelet' : undefined;
+}
+
+/** A new configuration and the restarts for it are all done or none: the files alone would wait under the node. */
+function overTogether(actions: readonly Action[], refused: ReadonlyMap<Action, string>): [Action, string][] {
+  const isPart = ({ kind }: Action) => kind === 'write-config' || kind === 'restore-files';
+  const groups = Map.groupBy(
+    actions.filter((each) => isPart(each) || restartOf(each) !== undefined),
+    (each) => each.code,
+  );
+  return [...groups.values()].flatMap((group) => {
+    const first = group.find((each) => refused.has(each));
+    if (first === undefined || !group.some(isPart)) return [];
+    const left = group.filter((each) => !refused.has(each));
+    return left.map((each): [Action, string] => [each, `of no use alone: ${refused.get(first)}`]);
+  });
 }
 
 function spending(entries: readonly Entry[], now: Stamp): Spending {
@@ -51,13 +78,14 @@ function spending(entries: readonly Entry[], now: Stamp): Spending {
     entries.flatMap((each) => (each.kind === 'outcome' ? [[each.of, each.result] as const] : [])),
   );
   const attempts = new Map<string, number>();
-  const restarts: bigint[] = [];
+  const restarts: Record<Restarted, bigint[]> = { runtime: [], kubelet: [] };
   for (const each of entries) {
     if (each.kind !== 'intent') continue;
     const result = results.get(each.seq);
-    if (each.action.kind === 'restart-runtime') {
+    const kind = restartOf(each.action);
+    if (kind !== undefined) {
       const ago = agoNs(each, now);
-      if (ago !== undefined && result !== 'skipped') restarts.push(ago);
+      if (ago !== undefined && result !== 'skipped') restarts[kind].push(ago);
     } else if ((result === undefined || result === 'failed') && isSameObject(each, now)) {
       const key = keyOf(each.action);
       attempts.set(key, (attempts.get(key) ?? 0) + 1);
@@ -66,9 +94,10 @@ function spending(entries: readonly Entry[], now: Stamp): Spending {
   return { attempts, restarts };
 }
 
-/** A pid with its start names a process of one boot only; a sandbox id is the same for ever. */
+/** A pid with its start names a process of one boot only, a property lasts as long; the others are the same for ever. */
 function isSameObject(intent: IntentEntry, now: Stamp): boolean {
-  return intent.action.kind === 'remove-sandbox' || intent.at.bootId === now.bootId;
+  const { kind } = intent.action;
+  return (kind !== 'kill-cni' && kind !== 'set-allowed-cpus') || intent.at.bootId === now.bootId;
 }
 
 /**
@@ -89,7 +118,8 @@ function agoNs(entry: Entry, now: Stamp): bigint | undefined {
 const DAY_NS = 24n * 3_600n * 1_000_000_000n;
 const WINDOW_NS = BigInt(limits.runtimeRestartEveryMs) * 1_000_000n;
 
-function overRestarts(restarts: readonly bigint[]): string | undefined {
+function overRestarts(kind: Restarted, restarts: readonly bigint[]): string | undefined {
+  const who = kind === 'runtime' ? 'the runtime' : 'kubelet';
   const recent = restarts.filter((ago) => ago < WINDOW_NS);
   const [last] = recent.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   if (last !== undefined) {
@@ -97,22 +127,23 @@ function overRestarts(restarts: readonly bigint[]): string | undefined {
     const rest = Math.ceil(Number(WINDOW_NS - last) / 60e9);
     const ago = last / 60_000_000_000n;
     const rule = `at most once in ${every} min is allowed`;
-    return `the runtime was restarted ${ago} min ago, and ${rule}; again in ${rest} min`;
+    return `${who} was restarted ${ago} min ago, and ${rule}; again in ${rest} min`;
   }
   if (restarts.length < limits.runtimeRestartsPerDay) return undefined;
   const allowed = `${limits.runtimeRestartsPerDay} are allowed: restarting does not cure this, a person has to look`;
-  return `the runtime was restarted ${restarts.length} times within 24 h, and ${allowed}`;
+  return `${who} was restarted ${restarts.length} times within 24 h, and ${allowed}`;
 }
 
 function overAttempts(action: Action, attempts: ReadonlyMap<string, number>): string | undefined {
   const made = attempts.get(keyOf(action)) ?? 0;
   if (made < limits.attemptsPerObject) return undefined;
-  const byHand =
-    action.kind === 'remove-sandbox'
-      ? `by hand: crictl rmp ${action.target}`
-      : `by hand: kill -9 ${action.target.split('@')[0]}`;
-  const person = `this is for a person (see \`sandwarden history\`; ${byHand})`;
+  const person = `this is for a person (see \`sandwarden history\`${byHand(action)})`;
   return `tried ${made} times and failed, and ${limits.attemptsPerObject} attempts are allowed: ${person}`;
+}
+
+function byHand({ kind, target }: Action): string {
+  if (kind === 'remove-sandbox') return `; by hand: crictl rmp ${target}`;
+  return kind === 'kill-cni' ? `; by hand: kill -9 ${target.split('@')[0]}` : '';
 }
 
 /**

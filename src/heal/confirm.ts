@@ -13,6 +13,8 @@ export interface ConfirmRequest {
   /** The runtime and the kubelet that answer now. */
   readonly identity: Identity;
   readonly kubeletDown: boolean;
+  /** One look is enough: kubelet is down, or a person asked for these very actions. */
+  readonly isSure: boolean;
   /** Uptime at which the first listing is taken to have been made, where the look does not say. */
   readonly startedNs: bigint;
   readonly signal: AbortSignal;
@@ -26,7 +28,7 @@ export interface ConfirmRequest {
  * what the look throws, and the signal's reason.
  */
 export async function confirm(request: ConfirmRequest): Promise<ReadonlyMap<Action, string>> {
-  const { look, world, actions, identity, kubeletDown, startedNs, signal } = request;
+  const { look, world, actions, identity, kubeletDown, isSure, startedNs, signal } = request;
   const surprise = identitySurprise(
     { ...runtimeOf(look), ...(kubeletDown ? { kubeletRunning: false } : {}) },
     identity,
@@ -36,7 +38,7 @@ export async function confirm(request: ConfirmRequest): Promise<ReadonlyMap<Acti
       hint: 'run `sandwarden heal` again for a new plan',
     });
   }
-  if (kubeletDown || actions.length === 0) return new Map();
+  if (isSure || actions.length === 0) return new Map();
   const waitMs = Math.max(0, limits.confirmAfterMs - elapsedMs(world.clock, look.listedUptimeNs ?? startedNs));
   request.onWait(waitMs);
   await world.clock.sleep(waitMs, signal);
@@ -74,6 +76,8 @@ function keyOf(action: Action): string {
 }
 
 function guardText(action: Action): string {
-  const fields = Object.entries(action.guard).map(([key, value]) => `${key}=${value}`);
+  const text = (value: unknown) =>
+    JSON.stringify(value, (_key, each: unknown) => (typeof each === 'bigint' ? each.toString() : each));
+  const fields = Object.entries(action.guard).map(([key, value]) => `${key}=${text(value)}`);
   return fields.sort().join(' ');
 }

@@ -28,6 +28,8 @@ export interface RunStartBody {
   readonly planned: number;
   readonly refused: number;
   readonly sandboxesOnNode: number;
+  /** The run that this one takes back. */
+  readonly undoes?: string;
 }
 
 /** Written and durable before the act. */
@@ -39,6 +41,7 @@ export interface IntentBody {
   /** The runtime that the act was meant for. */
   readonly runtimePid?: number;
   readonly runtimeStartedUptimeNs?: bigint;
+  readonly kubeletPid?: number;
 }
 
 export interface OutcomeBody {
@@ -101,8 +104,10 @@ function checksum(text: string): string {
   return crc32(text).toString(16).padStart(8, '0');
 }
 
-/** Exact integers as decimal text; texts of others cut. */
-function plain(_key: string, value: unknown): unknown {
+/** Exact integers as decimal text; texts of others cut; no contents of files. */
+function plain(key: string, value: unknown): unknown {
+  // A plan holds what it will write; the journal holds its hash.
+  if (key === 'contents' || key === 'diff') return undefined;
   if (typeof value === 'bigint') return value.toString();
   if (typeof value === 'string' && value.length > limits.journalTextLength) {
     return `${value.slice(0, limits.journalTextLength)}…`;
@@ -137,6 +142,7 @@ function parseBody(from: Record<string, unknown>): EntryBody {
         planned: asCount(from.planned, 'planned'),
         refused: asCount(from.refused, 'refused'),
         sandboxesOnNode: asCount(from.sandboxesOnNode, 'sandboxesOnNode'),
+        ...(from.undoes === undefined ? {} : { undoes: asText(from.undoes, 'undoes') }),
       };
     case 'intent':
       return {
@@ -147,6 +153,7 @@ function parseBody(from: Record<string, unknown>): EntryBody {
         ...(from.runtimeStartedUptimeNs === undefined
           ? {}
           : { runtimeStartedUptimeNs: asBigint(from.runtimeStartedUptimeNs, 'runtimeStartedUptimeNs') }),
+        ...(from.kubeletPid === undefined ? {} : { kubeletPid: asCount(from.kubeletPid, 'kubeletPid') }),
       };
     case 'outcome':
       return {

@@ -1,11 +1,11 @@
-import type { Action } from '../model/plan.ts';
-import { asBigint, asCount, asObject, asOneOf, asText } from './entry-fields.ts';
+import { type Action, actionKinds, type FileIdentity, type FileStep, type FilesGuard } from '../model/plan.ts';
+import { asBigint, asCount, asList, asObject, asOneOf, asText } from './entry-fields.ts';
 
 /** The action of an intent as the journal holds it. Throws Malformed. */
 export function parseAction(value: unknown): Action {
   const from = asObject(value, 'action');
   return {
-    kind: asOneOf(from.kind, ['remove-sandbox', 'kill-cni', 'restart-runtime'], 'action kind'),
+    kind: asOneOf(from.kind, actionKinds, 'action kind'),
     target: asText(from.target, 'target'),
     object: asText(from.object, 'object'),
     code: asText(from.code, 'code'),
@@ -19,7 +19,7 @@ export function parseAction(value: unknown): Action {
 
 function parseGuard(value: unknown): Action['guard'] {
   const from = asObject(value, 'guard');
-  const kind = asOneOf(from.kind, ['remove-sandbox', 'kill-cni', 'restart-runtime'], 'guard kind');
+  const kind = asOneOf(from.kind, actionKinds, 'guard kind');
   switch (kind) {
     case 'remove-sandbox':
       return {
@@ -35,7 +35,57 @@ function parseGuard(value: unknown): Action['guard'] {
         pid: asCount(from.pid, 'pid'),
         startedUptimeNs: asBigint(from.startedUptimeNs, 'startedUptimeNs'),
       };
+    case 'write-config':
+    case 'order-unit':
+    case 'restore-files':
+      return parseFiles(kind, from);
     case 'restart-runtime':
-      return { kind, unit: asText(from.unit, 'unit') };
+    case 'restart-kubelet':
+      return {
+        kind,
+        unit: asText(from.unit, 'unit'),
+        ...(from.on === undefined ? {} : { on: asList(from.on, 'on', asText) }),
+      };
+    case 'set-allowed-cpus':
+      return {
+        kind,
+        unit: asText(from.unit, 'unit'),
+        before: asText(from.before, 'before'),
+        after: asText(from.after, 'after'),
+      };
   }
+}
+
+function parseFiles(kind: FilesGuard['kind'], from: Record<string, unknown>): FilesGuard {
+  const dump = from.dump === undefined ? undefined : asObject(from.dump, 'dump');
+  const reload = from.reload === undefined ? undefined : asObject(from.reload, 'reload');
+  return {
+    kind,
+    files: asList(from.files, 'files', parseStep),
+    ...(dump === undefined ? {} : { dump: { file: asText(dump.file, 'file'), on: asList(dump.on, 'on', asText) } }),
+    ...(reload === undefined
+      ? {}
+      : { reload: { unit: asText(reload.unit, 'unit'), after: asList(reload.after, 'after', asText) } }),
+    restarts: asList(from.restarts, 'restarts', asText),
+  };
+}
+
+function parseStep(value: unknown): FileStep {
+  const from = asObject(value, 'file');
+  return {
+    path: asText(from.path, 'path'),
+    ...(from.before === undefined ? {} : { before: parseIdentity(from.before) }),
+    ...(from.after === undefined ? {} : { after: parseIdentity(from.after) }),
+    folders: asList(from.folders, 'folders', asText),
+  };
+}
+
+function parseIdentity(value: unknown): FileIdentity {
+  const from = asObject(value, 'identity');
+  return {
+    sha256: asText(from.sha256, 'sha256'),
+    mode: asCount(from.mode, 'mode'),
+    uid: asCount(from.uid, 'uid'),
+    gid: asCount(from.gid, 'gid'),
+  };
 }

@@ -35,3 +35,9 @@ export function asOneOf<const T extends string>(value: unknown, known: readonly 
   if (found === undefined) throw new Malformed(`${field} is none of ${known.join(', ')}`);
   return found;
 }
+
+/** A list, each of its items read by `item`. */
+export function asList<T>(value: unknown, field: string, item: (value: unknown, field: string) => T): T[] {
+  if (!Array.isArray(value)) throw new Malformed(`${field} is no list`);
+  return value.map((each, index) => item(each, `${field}[${index}]`));
+}

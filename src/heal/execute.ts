@@ -32,6 +32,8 @@ export interface ExecuteRequest {
   /** How this node's kubelet sorts, for the verification; undefined where its version is not known. */
   readonly order: SandboxOrder | undefined;
   readonly verifyTimeoutMs?: number;
+  /** The run that this one takes back, by a person's own word: no second look has to ask for it too. */
+  readonly undoes?: string;
 }
 
 /**
@@ -64,9 +66,11 @@ async function healUnderLock(session: Session): Promise<Outcome> {
   // The budget is read again under the lock: another run may have spent since the plan was shown.
   const mode: RunMode = session.kubeletDown ? 'boot' : 'run';
   const sandboxesOnNode = valueOr(look.snapshot.sandboxes, []).length;
-  const affordable = applyBudget(plan, journal.entries, { now: journal.stamp(), mode, sandboxesOnNode });
-  const refused = affordable.refusals.length;
-  await journal.append({ kind: 'run-start', mode, planned: plan.actions.length, refused, sandboxesOnNode });
+  const { undoes } = session;
+  const isUndo = undoes !== undefined;
+  const affordable = applyBudget(plan, journal.entries, { now: journal.stamp(), mode, sandboxesOnNode, isUndo });
+  const counts = { planned: plan.actions.length, refused: affordable.refusals.length, sandboxesOnNode };
+  await journal.append({ kind: 'run-start', mode, ...counts, ...(undoes === undefined ? {} : { undoes }) });
   const stop = new Stop(signal);
   const actions = await actUntilStopped(session, stop, affordable);
   const recovery = await recoveryAfter(session, stop, affordable, actions);
@@ -88,7 +92,9 @@ async function actUntilStopped(session: Session, stop: Stop, affordable: Plan): 
     const identity = await readIdentity(session);
     await resume(session, identity);
     const actions = affordable.actions;
-    const left = await confirm({ world, look, actions, identity, kubeletDown, startedNs, signal, onWait });
+    const isSure = kubeletDown || session.undoes !== undefined;
+    const asked = { world, look, actions, identity, kubeletDown, isSure, startedNs, signal, onWait };
+    const left = await confirm(asked);
     for (const [action, why] of left) skipped.set(action, why);
     const confirmed = actions.filter((each) => !left.has(each));
     done = await act(session, stop, confirmed, identity);
@@ -114,7 +120,8 @@ async function resume(session: Session, identity: Identity): Promise<void> {
   const open = openIntents(journal.entries);
   const last = open.at(-1);
   if (last === undefined) return;
-  const left = await resolveLeftovers(journal, { world, look, identity, bootId: state.bootId, signal });
+  const { bootId, backups } = state;
+  const left = await resolveLeftovers(journal, { world, look, identity, bootId, signal, backups });
   session.onProgress({ kind: 'resumed', elapsedMs: elapsedOf(session), runId: last.runId, left });
 }
 
@@ -128,6 +135,7 @@ function act(session: Session, stop: Stop, actions: readonly Action[], baseline:
     signal,
     stop,
     stillRight,
+    backups: session.state.backups,
     baseline,
     onStart: (action, index) => onProgress({ kind: 'act', elapsedMs: elapsedOf(session), action, index, of }),
     onEnd: (outcome) => {

@@ -1,8 +1,11 @@
 import { limits } from '../model/limits.ts';
+import type { FilesGuard } from '../model/plan.ts';
 import { isSameRuntime } from './actions/restart-runtime.ts';
 import { within } from './deadline.ts';
 import type { Entry, IntentEntry } from './entries.ts';
+import { finishFiles } from './file-set.ts';
 import type { Journal } from './journal.ts';
+import type { Backups } from './node-changes.ts';
 import type { Identity, Look, World } from './ports.ts';
 import type { Resumed } from './progress.ts';
 
@@ -17,10 +20,7 @@ export function openIntents(entries: readonly Entry[]): IntentEntry[] {
  * lost and nothing done twice. One that is found undone stays an attempt that failed: the plan says whether it is
  * done again. Throws what the reads and the journal throw; nothing was done then.
  */
-export async function resolveLeftovers(
-  journal: Journal,
-  now: { world: World; look: Look; identity: Identity; bootId: string; signal: AbortSignal },
-): Promise<Resumed[]> {
+export async function resolveLeftovers(journal: Journal, now: Now): Promise<Resumed[]> {
   const resolved: Resumed[] = [];
   for (const intent of openIntents(journal.entries)) {
     const found = await lookAfter(intent, now);
@@ -32,10 +32,16 @@ export async function resolveLeftovers(
   return resolved;
 }
 
-async function lookAfter(
-  intent: IntentEntry,
-  now: { world: World; look: Look; identity: Identity; bootId: string; signal: AbortSignal },
-): Promise<Pick<Resumed, 'found' | 'why'>> {
+interface Now {
+  readonly world: World;
+  readonly look: Look;
+  readonly identity: Identity;
+  readonly bootId: string;
+  readonly signal: AbortSignal;
+  readonly backups: Backups;
+}
+
+async function lookAfter(intent: IntentEntry, now: Now): Promise<Pick<Resumed, 'found' | 'why'>> {
   const { guard } = intent.action;
   const rebooted = intent.at.bootId !== now.bootId;
   switch (guard.kind) {
@@ -65,7 +71,39 @@ async function lookAfter(
         ? undone('the runtime is the same process as before')
         : done('the runtime was restarted since');
     }
+    case 'restart-kubelet': {
+      if (rebooted) return done('the node was rebooted since');
+      if (intent.kubeletPid === undefined || now.identity.kubeletPid === undefined) {
+        return undone('nobody can say whether kubelet was restarted');
+      }
+      return intent.kubeletPid === now.identity.kubeletPid
+        ? undone('kubelet is the same process as before')
+        : done('kubelet was restarted since');
+    }
+    case 'write-config':
+    case 'order-unit':
+    case 'restore-files':
+      return await endFiles(guard, now);
+    case 'set-allowed-cpus': {
+      if (rebooted) return done('the node was rebooted since, and it lasts until then');
+      const { changes, clock } = now.world;
+      if (changes === undefined) return undone('nobody can say whether it was set');
+      const doing = `asking systemd for ${guard.unit}`;
+      const deadline = { clock, ms: limits.filesTimeoutMs, doing, signal: now.signal };
+      const value = await within(deadline, () => changes.readProperty(guard.unit, 'AllowedCPUs'));
+      return value === guard.after ? done('it is set') : undone('it is not set');
+    }
   }
+}
+
+/** Files that were cut off between the first and the last: finished where all are good, else put back. */
+async function endFiles(guard: FilesGuard, { world, backups, signal }: Now): Promise<Pick<Resumed, 'found' | 'why'>> {
+  const { changes, clock } = world;
+  if (changes === undefined) return undone('nobody can say whether it was written');
+  const doing = `ending the change of ${guard.files.map((each) => each.path).join(', ')}`;
+  const deadline = { clock, ms: limits.filesTimeoutMs, doing, signal };
+  const end = await within(deadline, () => finishFiles(guard, { changes, backups }));
+  return end.done ? done(end.why) : undone(end.why);
 }
 
 function done(why: string): Pick<Resumed, 'found' | 'why'> {

@@ -11,6 +11,9 @@ import type { Action, Plan, Refusal } from '../model/plan.ts';
 import type { Container, Sandbox } from '../model/sandbox.ts';
 import { describePod, describeSandbox } from '../model/sandbox.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { isWanted } from './chosen.ts';
+import { planConfig, wouldRefuse } from './config-plan.ts';
+import type { Material } from './material.ts';
 
 /** What a person (or the boot hook) allows. */
 export interface PlanOptions {
@@ -22,16 +25,20 @@ export interface PlanOptions {
   readonly only: readonly { readonly code: string; readonly object?: string }[];
 }
 
-/** The ordered actions that mend what the snapshot shows, and what is left alone with why. Pure. */
-export function makePlan(snapshot: Snapshot, options: PlanOptions): Plan {
+/**
+ * The ordered actions that mend what the snapshot shows, and what is left alone with why. Pure. Without `material`
+ * nothing but sandboxes, processes and the runtime's restart is planned.
+ */
+export function makePlan(snapshot: Snapshot, options: PlanOptions, material?: Material): Plan {
   const facts = buildFacts(snapshot);
   const parts = [
     ...facts.cures.map((cure) => planRemovals(cure, options)),
     ...planHungRequests(facts, options),
+    ...(material === undefined ? [] : planConfig(facts, options, material)),
     { actions: [], refusals: keptRefusals(facts), pods: [] },
   ];
   return {
-    actions: parts.flatMap((each) => each.actions),
+    actions: oneRestart(parts.flatMap((each) => each.actions)),
     refusals: parts.flatMap((each) => each.refusals),
     pods: [...new Set(parts.flatMap((each) => each.pods))].sort(),
   };
@@ -99,6 +106,14 @@ function planRemovals(cure: Cure, options: PlanOptions): Plan {
   return { actions: [], refusals: [...refused, ...others], pods: [] };
 }
 
+/** Of two restarts of one unit the later one serves both: a new configuration must be written before it. */
+function oneRestart(actions: readonly Action[]): Action[] {
+  const last = new Map(actions.map((each, index) => [`${each.kind} ${each.target}`, index]));
+  return actions.filter(
+    (each, index) => each.kind !== 'restart-runtime' || last.get(`${each.kind} ${each.target}`) === index,
+  );
+}
+
 const nothing: Plan = { actions: [], refusals: [], pods: [] };
 
 function refusalOf(ghost: Ghost, options: PlanOptions): Refusal | undefined {
@@ -144,18 +159,6 @@ const reasonWords: Readonly<Record<Ghost['code'], string>> = {
 
 function isChosen(ghost: Ghost, cure: Cure, options: PlanOptions): boolean {
   return isWanted(options, ghost.code, describeSandbox(ghost.sandbox), describePod(cure.view), ghost.sandbox.id);
-}
-
-function isWanted(options: PlanOptions, code: string, name: string, pod: string, id: string): boolean {
-  if (options.only.length === 0) return true;
-  return options.only.some(
-    (each) =>
-      each.code === code &&
-      (each.object === undefined ||
-        each.object === name ||
-        each.object === pod ||
-        (each.object.length >= 6 && id.startsWith(each.object))),
-  );
 }
 
 /**
@@ -207,6 +210,7 @@ function hungRequestAction(error: HeldSandbox, facts: Facts): Action | string {
     };
   }
   const unit = valueOr(facts.snapshot.runtimeUnit, undefined)?.name;
+  if (wouldRefuse(facts)) return 'what holds it was not seen, and the runtime would not start again with its files';
   if (unit === undefined) return "what holds it was not seen, and the runtime's unit is not known";
   return {
     ...shared,

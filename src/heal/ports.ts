@@ -3,6 +3,7 @@ import type { Diagnosis } from '../model/finding.ts';
 import type { Plan } from '../model/plan.ts';
 import type { Container, Sandbox } from '../model/sandbox.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import type { NodeChanges } from './node-changes.ts';
 
 /**
  * What the executor does to a node and reads of it. The command line wires it to CRI, systemd and /proc; tests to a
@@ -29,6 +30,8 @@ export interface World {
   killProcess(pid: number, startedUptimeNs: bigint): Promise<'killed' | 'gone'>;
   /** systemctl restart; resolves when the unit is active and CRI answers. */
   restartUnit(unit: string): Promise<void>;
+  /** Files and units; absent on a node of which nothing but CRI may be changed (the embedded one, at boot). */
+  readonly changes?: NodeChanges;
 }
 
 export interface Look {

@@ -3,15 +3,28 @@ import { isSandwardenError, SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import type { Action, ActionOutcome } from '../model/plan.ts';
 import type { ActContext, Check, Done, Performer, StillRight } from './actions/action.ts';
+import { orderUnit, restoreFiles, writeConfig } from './actions/change-files.ts';
 import { killCni } from './actions/kill-cni.ts';
 import { removeSandbox } from './actions/remove-sandbox.ts';
+import { restartKubelet } from './actions/restart-kubelet.ts';
 import { isSameRuntime, restartRuntime } from './actions/restart-runtime.ts';
+import { setAllowedCpus } from './actions/set-allowed-cpus.ts';
 import { within } from './deadline.ts';
 import type { Entry } from './entries.ts';
 import type { Journal } from './journal.ts';
+import type { Backups } from './node-changes.ts';
 import type { Identity, World } from './ports.ts';
 
-const performers = [removeSandbox, killCni, restartRuntime] as const satisfies readonly Performer[];
+const performers = [
+  removeSandbox,
+  killCni,
+  writeConfig,
+  orderUnit,
+  restoreFiles,
+  restartRuntime,
+  restartKubelet,
+  setAllowedCpus,
+] as const satisfies readonly Performer[];
 
 /** The first surprise, or Ctrl-C: after it nothing new begins. */
 export class Stop {
@@ -43,6 +56,7 @@ export interface Run {
   readonly signal: AbortSignal;
   readonly stop: Stop;
   readonly stillRight: StillRight;
+  readonly backups: Backups;
   /** The runtime and the kubelet that the plan is meant for; a restart of ours changes it. */
   baseline: Identity;
   onStart(action: Action, index: number): void;
@@ -210,13 +224,14 @@ async function prepare(action: Action, run: Run): Promise<Prepared> {
   const check = await performerOf(action).check(action, context);
   if (!('go' in check)) return { check, context, readAtNs };
   if (run.stop.reason) return { check: { surprise: run.stop.reason }, context, readAtNs };
-  const { runtimePid, runtimeStartedUptimeNs } = context.identity;
+  const { runtimePid, runtimeStartedUptimeNs, kubeletPid } = context.identity;
   const intent = await run.journal.append({
     kind: 'intent',
     action,
     read: check.read,
     ...(runtimePid === undefined ? {} : { runtimePid }),
     ...(runtimeStartedUptimeNs === undefined ? {} : { runtimeStartedUptimeNs }),
+    ...(kubeletPid === undefined ? {} : { kubeletPid }),
   });
   return { check, intent, context, readAtNs };
 }
@@ -241,13 +256,20 @@ async function stillPrepared(action: Action, prepared: Prepared, run: Run): Prom
 async function performed(action: Action, run: Run, context: ActContext): Promise<Done | SandwardenError> {
   try {
     const done = await performerOf(action).perform(action, context);
-    if (action.kind === 'restart-runtime') run.baseline = await readIdentity(run);
+    if (action.guard.kind === 'restart-runtime' || action.guard.kind === 'restart-kubelet') {
+      run.baseline = baselineAfterRestart(await readIdentity(run));
+    }
     return done;
   } catch (error) {
     if (!isSandwardenError(error)) throw error;
     run.stop.with(error);
     return error;
   }
+}
+
+/** Where our restart of the runtime takes kubelet with it, its coming up is no surprise. */
+function baselineAfterRestart({ kubeletPid, kubeletRunning, ...runtime }: Identity): Identity {
+  return kubeletPid === undefined || kubeletRunning === false ? runtime : { ...runtime, kubeletPid };
 }
 
 /** Looks at what came of it, with the runtime free for the next one. */
@@ -270,7 +292,13 @@ async function contextOf(run: Run): Promise<ActContext> {
       hint: 'run `sandwarden check` for a new look',
     });
   }
-  return { world: run.world, signal: run.signal, stillRight: run.stillRight, identity };
+  const { world, signal, stillRight, backups, journal } = run;
+  return { world, signal, stillRight, backups, identity, undoId: undoIdOf(journal.runId) };
+}
+
+/** What `heal --undo` takes: the beginning of a run's id. */
+export function undoIdOf(runId: string): string {
+  return runId.slice(0, 8);
 }
 
 /** What of the runtime and the kubelet changed since the plan was made, in plain words, or undefined. */

@@ -15,8 +15,10 @@ import {
 import { join } from 'node:path';
 import type { Clock } from '../model/clock.ts';
 import { SandwardenError } from '../model/errors.ts';
+import { fileBackups } from './backups.ts';
 import { type Journal, type JournalFile, type JournalStore, openJournal } from './journal.ts';
 import { type HeldLock, type LockStore, type Processes, takeLock } from './lock.ts';
+import type { Backups } from './node-changes.ts';
 
 /** Where Sandwarden keeps what must survive a reboot: the journal and the lock. */
 export interface HealState {
@@ -25,6 +27,8 @@ export interface HealState {
   lock(wallNs: bigint): Promise<HeldLock>;
   /** Only under the lock. Throws as journal.ts openJournal. */
   openJournal(runId: string, clock: Clock): Promise<Journal>;
+  /** What was replaced, for taking it back. */
+  readonly backups: Backups;
 }
 
 export const defaultStateDir = '/var/lib/sandwarden';
@@ -58,6 +62,7 @@ export async function openStateDir(path: string = defaultStateDir): Promise<Heal
     bootId,
     lock: (wallNs) => inDirectory(path, () => takeLock(locks, processes, wallNs)),
     openJournal: (runId, clock) => openJournal(journal, { runId, bootId, clock }),
+    backups: fileBackups(path),
   };
 }
 

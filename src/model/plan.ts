@@ -1,7 +1,17 @@
 import type { Tier } from './finding.ts';
 
-/** What a plan may do. Each action is one file in heal/actions/. */
-export type ActionKind = 'remove-sandbox' | 'kill-cni' | 'restart-runtime';
+/** What a plan may do. What does it is in heal/actions/. */
+export const actionKinds = [
+  'remove-sandbox',
+  'kill-cni',
+  'write-config',
+  'order-unit',
+  'restore-files',
+  'restart-runtime',
+  'restart-kubelet',
+  'set-allowed-cpus',
+] as const;
+export type ActionKind = (typeof actionKinds)[number];
 
 /** One step of a plan, for one object. */
 export interface Action {
@@ -20,8 +30,14 @@ export interface Action {
   /** What should be seen afterwards, in plain words. */
   readonly expects: string;
   /** What the executor compares with what it reads again. */
-  readonly guard: RemoveGuard | ProcessGuard | RestartGuard;
+  readonly guard: Guard;
+  /** The change as a person reads it, a unified diff; never in the journal: files hold passwords of registries. */
+  readonly diff?: string;
+  /** What is to be written, by path; only while the plan is in hand, never in the journal or in any output. */
+  readonly contents?: ReadonlyMap<string, string>;
 }
+
+export type Guard = RemoveGuard | ProcessGuard | FilesGuard | RestartGuard | CpusGuard;
 
 export interface RemoveGuard {
   readonly kind: 'remove-sandbox';
@@ -38,8 +54,50 @@ export interface ProcessGuard {
 }
 
 export interface RestartGuard {
-  readonly kind: 'restart-runtime';
+  readonly kind: 'restart-runtime' | 'restart-kubelet';
   readonly unit: string;
+  /** The handlers that must have SystemdCgroup in force afterwards, by CRI Status. */
+  readonly on?: readonly string[];
+}
+
+/** A file as it stands, or shall stand. */
+export interface FileIdentity {
+  readonly sha256: string;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** One file of a change. */
+export interface FileStep {
+  readonly path: string;
+  /** Absent where nothing stands there. */
+  readonly before?: FileIdentity;
+  /** Absent where it is removed. */
+  readonly after?: FileIdentity;
+  /** Folders that are made with it, outermost first; taken back with it where they are empty then. */
+  readonly folders: readonly string[];
+}
+
+/** Files that are changed together or not at all. */
+export interface FilesGuard {
+  readonly kind: 'write-config' | 'order-unit' | 'restore-files';
+  readonly files: readonly FileStep[];
+  /** containerd's first file: `config dump` must take it afterwards, and have SystemdCgroup on for these handlers. */
+  readonly dump?: { readonly file: string; readonly on: readonly string[] };
+  /** systemd reads its units again; `unit` must be ordered after these then. */
+  readonly reload?: { readonly unit: string; readonly after: readonly string[] };
+  /** The units that are restarted for it, in this order: what taking it back restarts too. */
+  readonly restarts: readonly string[];
+}
+
+export interface CpusGuard {
+  readonly kind: 'set-allowed-cpus';
+  readonly unit: string;
+  /** AllowedCPUs as systemd shows it; empty where it is not set. */
+  readonly before: string;
+  readonly after: string;
 }
 
 /** Why something is left alone. Refusing is an answer, with the numbers behind it. */
@@ -50,6 +108,8 @@ export interface Refusal {
   readonly reason: string;
   /** What would lift it (`--allow=disruptive`), where something would. */
   readonly lift?: string;
+  /** What somebody else changed, a unified diff. */
+  readonly diff?: string;
 }
 
 export interface Plan {

@@ -113,6 +113,13 @@ export interface ConfigWriter {
   readonly at?: FileLine;
   /** systemd orders it before the runtime's unit. */
   readonly orderedBefore: boolean;
+  /** systemd orders it after the runtime's unit: the other order would close a circle. */
+  readonly orderedAfter?: boolean;
+  /**
+   * Whether it starts units itself, as far as the text of what it runs tells: ordered before the runtime it could wait
+   * for the runtime for ever. Absent where nobody can say.
+   */
+  readonly startsUnits?: boolean;
   /** The runtime's unit. */
   readonly runtimeUnit: string;
   /** When it was last started, and when it was up or over, microseconds since boot; absent where it did not run. */

@@ -4,7 +4,7 @@ import { limits } from '../model/limits.ts';
 import type { RuntimeFacts } from '../model/node.ts';
 import { known, type Observed, valueOr } from '../model/observed.ts';
 import type { KubeletLog } from '../model/records.ts';
-import type { RuntimeHandler } from '../model/runtime-config.ts';
+import type { HandlerSettings, RuntimeHandler } from '../model/runtime-config.ts';
 import type { Container, Sandbox, SandboxDetail } from '../model/sandbox.ts';
 import { inParallel } from './pool.ts';
 import { observed, unknownFrom } from './unknown.ts';
@@ -70,6 +70,12 @@ export function runtimeFacts(
     ...(cgroupDriver === undefined ? {} : { cgroupDriver }),
     latencyMs,
   };
+}
+
+/** The handlers in force by a verbose Status; undefined where the runtime does not tell (CRI-O). */
+export function inForce({ info }: Pick<CriStatus, 'info'>): HandlerSettings | undefined {
+  const { handlers, defaultHandler } = configFacts(info);
+  return handlers === undefined || defaultHandler === undefined ? undefined : { handlers, defaultHandler };
 }
 
 /** containerd's `info["config"]` (internal/cri/config: containerdRootDir, stateDir, cni) and `lastCNILoadStatus`. */

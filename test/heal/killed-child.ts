@@ -5,6 +5,7 @@
  */
 import { appendFileSync, existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileBackups } from '../../src/heal/backups.ts';
 import { execute } from '../../src/heal/execute.ts';
 import { type JournalFile, openJournal } from '../../src/heal/journal.ts';
 import { takeLock } from '../../src/heal/lock.ts';
@@ -89,6 +90,7 @@ const { actions, stopped } = await execute({
     lock: (wallNs) => takeLock(lockStore(stateDir), processes, wallNs),
     openJournal: (runId, of) =>
       openJournal({ ...store, open: async () => killable(await store.open()) }, { runId, bootId, clock: of }),
+    backups: fileBackups(stateDir),
   },
   signal: new AbortController().signal,
   onProgress: () => undefined,

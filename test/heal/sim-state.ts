@@ -94,6 +94,8 @@ export class SimMachine {
   bootId = 'boot-1';
   readonly files = new Map<string, string>();
   readonly alive = new Map<number, number>();
+  /** The contents that were kept, by their hash. */
+  readonly kept = new Map<string, Buffer>();
   #nextPid = 100;
 
   /** A process of Sandwarden with its view of the state directory. */
@@ -112,6 +114,10 @@ export class SimMachine {
         bootId,
         lock: (wallNs) => takeLock(this.locks, processes, wallNs),
         openJournal: (runId, clock) => openJournal(disk, { runId, bootId, clock }),
+        backups: {
+          save: async (sha256, content) => void this.kept.set(sha256, content),
+          read: async (sha256) => this.kept.get(sha256),
+        },
       },
     };
   }

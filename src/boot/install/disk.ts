@@ -61,13 +61,19 @@ export class Changes {
     this.#files = files;
   }
 
-  /** Writes a file in whole; its folder is made where it is not there. */
-  async write(path: string, content: Buffer | string, mode: number): Promise<void> {
+  /** Writes a file in whole; its folder is made where it is not there. It is root's unless `owner` says otherwise. */
+  async write(
+    path: string,
+    content: Buffer | string,
+    mode: number,
+    owner?: { readonly uid: number; readonly gid: number },
+  ): Promise<void> {
     await this.#replace(path, async (draft) => {
       const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
       await using file = await open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
       await file.writeFile(content);
-      // The umask took its part of `mode`.
+      if (owner !== undefined) await file.chown(owner.uid, owner.gid);
+      // The umask took its part of `mode`, and a change of the owner may.
       await file.chmod(mode);
       await file.sync();
     });

@@ -3,8 +3,14 @@
  * them. Nothing is shortened or changed: what a terminal would obey is written with JSON's own escapes.
  */
 export function jsonText(value: unknown): string {
-  const text = JSON.stringify(value, (_key, each: unknown) => (typeof each === 'bigint' ? each.toString() : each), 2);
+  const text = JSON.stringify(value, (_key, each: unknown) => plain(each), 2);
   return `${text.replace(OBEYED, escapesOf)}\n`;
+}
+
+/** What a plan will write (model/plan.ts, contents) is a map, and no part of any output. */
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString();
+  return value instanceof Map ? undefined : value;
 }
 
 // What model/safe-text.ts calls dangerous, without what JSON.stringify has escaped already (C0, lone surrogates).

@@ -19,7 +19,15 @@ export function actionTitle(action: Pick<Action, 'kind' | 'object' | 'target'>, 
     case 'kill-cni':
       return `kill the CNI process ${target} of ${object}`;
     case 'restart-runtime':
+    case 'restart-kubelet':
       return `restart ${target}`;
+    case 'write-config':
+    case 'order-unit':
+      return `write ${object}`;
+    case 'restore-files':
+      return `put back ${object}`;
+    case 'set-allowed-cpus':
+      return `set AllowedCPUs of ${target} for ${object}`;
   }
 }
 
@@ -52,7 +60,18 @@ function actionLines(action: Action, number: string, style: Style): string[] {
     ...hang(shown(style, action.reason), style.width, `${inner}because  `),
     ...hang(shown(style, action.precondition), style.width, `${inner}only if  `),
     ...hang(shown(style, action.expects), style.width, `${inner}expect   `),
+    ...diffLines(action.diff, inner, style),
   ];
+}
+
+/** A change as it is: never wrapped, so that it can be read as what will be written. */
+function diffLines(diff: string | undefined, indent: string, style: Style): string[] {
+  if (diff === undefined || diff === '') return [];
+  const paintOf = (line: string): Paint => (line.startsWith('-') ? 'red' : line.startsWith('+') ? 'green' : 'dim');
+  return diff
+    .replace(/\n$/, '')
+    .split('\n')
+    .map((line) => `${indent}${paint(style, paintOf(line), shown(style, line))}`);
 }
 
 function headOf(action: Action, style: Style): string {
@@ -100,7 +119,7 @@ function refusalLines(refusals: readonly Refusal[], style: Style): string[] {
           style.width,
           '',
           '  ',
-        ),
+        ).concat(diffLines(each.diff, '  ', style)),
       );
     }
     const names = listed(

@@ -34,14 +34,13 @@ const dropIn = 'zz-sandwarden-systemd-cgroup';
 export function planSystemdCgroup(
   config: RuntimeConfigFacts,
   textOf: (path: string) => string | undefined,
-  runtimeUnit = 'containerd.service',
+  restart: readonly string[] = ['containerd.service', 'kubelet.service'],
 ): DropInPlan {
-  if (isGenerated(config)) return no(`${config.file} is written anew at each start: change its template`);
   const files = filesNow(config);
   if (files === undefined || config.settings === undefined) return no('the runtime would refuse its files as they are');
   const wanted = config.settings.handlers.filter((each) => isRunc(each) && !each.systemdCgroup);
-  const restart = [runtimeUnit, 'kubelet.service'];
-  if (config.rule === 'cri-o') return wanted.length === 0 ? nothing(restart) : crio(textOf, runtimeUnit);
+  if (wanted.length > 0 && isGenerated(config)) return template(config, textOf, wanted, restart);
+  if (config.rule === 'cri-o') return wanted.length === 0 ? nothing(restart) : crio(textOf, restart);
   const { target } = config;
   if (target === undefined) return no('it is not known which of its files counts');
   if (wanted.length === 0) return nothing(restart);
@@ -79,11 +78,40 @@ function nothing(restart: readonly string[]): DropInPlan {
   return { ok: true, handlers: [], edits: [], restart };
 }
 
-function crio(textOf: (path: string) => string | undefined, unit: string): DropInPlan {
-  const path = `/etc/crio/crio.conf.d/${dropIn}.conf`;
+/** The paths whose texts planSystemdCgroup may ask for. */
+export function pathsOf(config: RuntimeConfigFacts): string[] {
+  if (config.rule === 'cri-o') return [crioPath];
+  const { target, template } = config;
+  const paths = config.files.map((each) => each.path);
+  if (target !== undefined) paths.push(target.file);
+  if (target?.dropInFolder !== undefined) paths.push(`${target.dropInFolder}/${dropIn}.toml`);
+  if (template !== undefined) paths.push(template);
+  return [...new Set(paths)];
+}
+
+/** k3s, RKE2: the file is made anew at each start, from a person's template; only a value fixed there is changed. */
+function template(
+  { file, template: path }: RuntimeConfigFacts,
+  textOf: (path: string) => string | undefined,
+  wanted: readonly RuntimeHandler[],
+  restart: readonly string[],
+): DropInPlan {
+  const before = path === undefined ? undefined : textOf(path);
+  if (path === undefined || before === undefined) {
+    return no(`${file} is written anew at each start, and no template of a person's makes it so`);
+  }
+  const after = before.replaceAll(/^([ \t]*SystemdCgroup[ \t]*=[ \t]*)false\b/gm, '$1true');
+  if (after === before) return no(`${path}, which ${file} is made from, does not set SystemdCgroup = false itself`);
+  return { ok: true, handlers: wanted.map((each) => each.name), edits: [editOf(path, before, after)], restart };
+}
+
+const crioPath = `/etc/crio/crio.conf.d/${dropIn}.conf`;
+
+function crio(textOf: (path: string) => string | undefined, restart: readonly string[]): DropInPlan {
+  const path = crioPath;
   const after = '[crio.runtime]\ncgroup_manager = "systemd"\n';
   const edits = [editOf(path, textOf(path), after)];
-  return { ok: true, handlers: ['crio'], edits, restart: [unit, 'kubelet.service'] };
+  return { ok: true, handlers: ['crio'], edits, restart };
 }
 
 function editOf(path: string, before: string | undefined, after: string): ConfigEdit {

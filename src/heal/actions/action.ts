@@ -1,6 +1,7 @@
 import type { SandwardenError } from '../../model/errors.ts';
 import type { Action, ActionKind } from '../../model/plan.ts';
 import type { Container, Sandbox } from '../../model/sandbox.ts';
+import type { Backups } from '../node-changes.ts';
 import type { Identity, World } from '../ports.ts';
 
 /** What was read of a pod immediately before an act. */
@@ -23,6 +24,9 @@ export interface ActContext {
   readonly stillRight: StillRight;
   /** What was read last, immediately before this action. */
   readonly identity: Identity;
+  readonly backups: Backups;
+  /** What `heal --undo` takes for this run. */
+  readonly undoId: string;
 }
 
 /** What a second look immediately before the act says. */

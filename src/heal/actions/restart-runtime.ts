@@ -5,7 +5,10 @@ import { within } from '../deadline.ts';
 import type { Identity } from '../ports.ts';
 import type { ActContext, Check, Done, Performer } from './action.ts';
 
-/** A restart of the runtime's unit; done when CRI answers and another process is behind it. */
+/**
+ * A restart of the runtime's unit; done when CRI answers, another process is behind it, and what it was restarted for
+ * is in force.
+ */
 export const restartRuntime: Performer = { kind: 'restart-runtime', inFlight: 1, check, perform };
 
 /** Whether both are known and are the same start of the runtime. */
@@ -15,26 +18,50 @@ export function isSameRuntime(a: Identity, b: Identity): boolean {
   );
 }
 
+/** Restarts the unit and gives who answers then. */
+export async function restarted(unit: string, { world, signal }: ActContext): Promise<Identity> {
+  const { clock } = world;
+  const doing = `the restart of ${unit}`;
+  await within({ clock, ms: limits.restartTimeoutMs, doing, signal }, () => world.restartUnit(unit));
+  const ms = limits.criReadTimeoutMs + limits.connectTimeoutMs;
+  return await within({ clock, ms, doing: `looking at ${unit}`, signal }, () => world.readIdentity());
+}
+
 function check(action: Action, { identity }: ActContext): Promise<Check> {
   const unit = guardOf(action).unit;
   return Promise.resolve({ go: true, read: `${unit}, process ${identity.runtimePid ?? 'unknown'}` });
 }
 
-async function perform(action: Action, { world, signal, identity }: ActContext): Promise<Done> {
-  const { unit } = guardOf(action);
-  const { clock } = world;
-  const doing = `the restart of ${unit}`;
-  await within({ clock, ms: limits.restartTimeoutMs, doing, signal }, () => world.restartUnit(unit));
-  const ms = limits.criReadTimeoutMs + limits.connectTimeoutMs;
-  const after = await within({ clock, ms, doing: `looking at ${unit}`, signal }, () => world.readIdentity());
-  if (!isSameRuntime(identity, after)) return { result: 'done', why: '' };
+async function perform(action: Action, context: ActContext): Promise<Done> {
+  const { unit, on = [] } = guardOf(action);
+  const after = await restarted(unit, context);
+  if (isSameRuntime(context.identity, after)) {
+    throw new SandwardenError(
+      'ERR_PRECONDITION',
+      `${unit} was restarted, but the runtime is the same process as before`,
+      {
+        hint: `the socket may be served by another unit: systemctl status ${after.runtimePid}`,
+      },
+    );
+  }
+  const off = await stillOff(on, context);
+  if (off.length === 0) return { result: 'done', why: '' };
   throw new SandwardenError(
     'ERR_PRECONDITION',
-    `${unit} was restarted, but the runtime is the same process as before`,
-    {
-      hint: `the socket may be served by another unit: systemctl status ${after.runtimePid}`,
-    },
+    `${unit} was restarted, and SystemdCgroup is still false in force for ${off.join(', ')}`,
+    { hint: `what was written can be taken back: sandwarden heal --undo ${context.undoId}` },
   );
+}
+
+/** Of these handlers those that are known and without SystemdCgroup in force now. */
+async function stillOff(on: readonly string[], { world, signal }: ActContext): Promise<string[]> {
+  const { changes, clock } = world;
+  if (on.length === 0 || changes === undefined) return [];
+  const ms = limits.criReadTimeoutMs + limits.connectTimeoutMs;
+  const doing = 'reading what is in force';
+  const live = await within({ clock, ms, doing, signal }, () => changes.handlersInForce());
+  const off = (live?.handlers ?? []).filter((each) => !each.systemdCgroup).map((each) => each.name);
+  return on.filter((each) => off.includes(each));
 }
 
 function guardOf(action: Action): RestartGuard {

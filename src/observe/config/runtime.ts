@@ -167,8 +167,11 @@ async function templateOf(file: string, files: FileSource): Promise<string | und
   return name === undefined ? undefined : join(dirname(file), name);
 }
 
-/** Its own view of the same files. It merges what is there now, not what the running daemon read. */
-async function askDump(program: string, file: string, runner: Run): Promise<RuntimeConfigFacts['dump']> {
+/**
+ * containerd's own view of its files: `config dump` merges what is there now, not what the running daemon read.
+ * Undefined where it could not be asked. Throws only what a broken program would.
+ */
+export async function askDump(program: string, file: string, runner: Run): Promise<RuntimeConfigFacts['dump']> {
   try {
     const { stdout } = await runner([program, '-c', file, 'config', 'dump'], {
       timeoutMs: limits.versionTimeoutMs,

@@ -68,6 +68,8 @@ export const runtimeConfigSchema = v.object({
         how: text,
         at: optional(fileLine),
         orderedBefore: flag,
+        orderedAfter: optional(flag),
+        startsUnits: optional(flag),
         runtimeUnit: text,
         startedUs: optional(big),
         doneUs: optional(big),

@@ -6,6 +6,7 @@ import { inParallel } from '../pool.ts';
 import { readText } from '../read-file.ts';
 import { linesOf } from '../units.ts';
 import { observed } from '../unknown.ts';
+import { startsUnits } from './writer-starts.ts';
 
 /** A unit as `systemctl show` tells: what it is ordered after in force, and when it ran in this boot. */
 export interface ShownUnit {
@@ -51,6 +52,8 @@ export async function observeWriters(
         unit: unit.id,
         ...reason,
         orderedBefore: before.has(unit.id),
+        orderedAfter: orderedBefore(unit, units).has(runtimeUnit),
+        ...(await startsUnits(unit, root)),
         runtimeUnit,
         ...(unit.startedUs === undefined ? {} : { startedUs: unit.startedUs }),
         ...(unit.doneUs === undefined ? {} : { doneUs: unit.doneUs }),

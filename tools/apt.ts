@@ -7,7 +7,13 @@ import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 
 /** Package by the command it brings. */
-const wanted = { zsh: 'zsh', fish: 'fish', shellcheck: 'shellcheck', xmllint: 'libxml2-utils' };
+const wanted = {
+  zsh: 'zsh',
+  fish: 'fish',
+  shellcheck: 'shellcheck',
+  xmllint: 'libxml2-utils',
+  kubectl: 'kubernetes-client',
+};
 
 const missing = Object.entries(wanted).filter(([command]) => !isOnPath(command));
 const packages = missing.map(([, name]) => name);

@@ -20,7 +20,7 @@ export type Ask = (request: KubeRequest) => Promise<unknown>;
 
 /** Requests to one server, with deadlines, another try where the server asks for it, and translated errors. */
 export interface Asker {
-  /** All requests that `work` makes, under the one deadline that fits `request`, which also stands for them in errors. */
+  /** All requests that `work` makes, under the one deadline that fits `request`, which stands for them in errors. */
   within<T>(request: KubeRequest, signal: AbortSignal | undefined, work: (ask: Ask) => Promise<T>): Promise<T>;
   /** The beginning of an answer without an end. What it throws while it is read is for `translated`. */
   begin(request: KubeRequest, signal: AbortSignal): Promise<IncomingMessage>;
@@ -28,12 +28,12 @@ export interface Asker {
   close(): void;
 }
 
+/** An Asker for `access`; it connects at the first request. */
 export function askerOf(access: KubeAccess, { timeoutMs, writeTimeoutMs, maxBytes }: AskerOptions): Asker {
   const transport = transportOf(access);
   const limitOf = ({ method }: KubeRequest) => (method === 'GET' ? timeoutMs : writeTimeoutMs);
   const translated = (error: unknown, request: KubeRequest) => {
-    const wallNs = BigInt(Date.now()) * 1_000_000n;
-    return translateKubeError(error, { access, timeoutMs: limitOf(request), wallNs, request });
+    return translateKubeError(error, { access, timeoutMs: limitOf(request), request });
   };
   return {
     translated,

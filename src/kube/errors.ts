@@ -43,8 +43,6 @@ export class KubeStatus extends Error {
 export interface KubeContext {
   readonly access: KubeAccess;
   readonly timeoutMs: number;
-  /** This machine's wall clock, nanoseconds: certificates are valid or not by it. */
-  readonly wallNs: bigint;
   /** What was asked, for the permission that may be missing. */
   readonly request: Pick<KubeRequest, 'method' | 'target'>;
 }
@@ -98,7 +96,7 @@ const downHint =
   'The check goes on without it. Where the API server is a pod of this node, it may be down because of what is found.';
 
 function certificateError(code: string, cause: unknown, context: KubeContext): SandwardenError | undefined {
-  const clock = `This machine's clock says ${dateOf(context.wallNs)}; see whether it is right.`;
+  const clock = `This machine's clock says ${dateOf(context.access.wallNs())}; see whether it is right.`;
   if (code === 'CERT_HAS_EXPIRED') return unreached('has a certificate that has expired', cause, context, clock);
   if (code === 'CERT_NOT_YET_VALID') {
     return unreached('has a certificate that is not valid yet', cause, context, clock);
@@ -198,8 +196,9 @@ function statusOf(body: string): object | undefined {
 }
 
 /** Whether the client certificate is out of its dates, in words: the most usual reason of a 401 after a long outage. */
-function certificateDates({ access, wallNs }: KubeContext): string | undefined {
+function certificateDates({ access }: KubeContext): string | undefined {
   if (access.clientCertificate === undefined) return undefined;
+  const wallNs = access.wallNs();
   const { validFromDate, validToDate } = new X509Certificate(access.clientCertificate);
   const nowMs = Number(wallNs / 1_000_000n);
   const clock = `this machine's clock says ${dateOf(wallNs)}`;

@@ -4,6 +4,7 @@ import { SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
 import { safeText } from '../../model/safe-text.ts';
 import type { Run } from '../child.ts';
+import { systemClock } from '../clock.ts';
 import { readText } from '../read-file.ts';
 import { addressesByGetent } from './addresses.ts';
 import { readConfig, readKubeconfig } from './kubeconfig.ts';
@@ -93,7 +94,8 @@ async function inCluster(
   const ca = await readConfig(`${folder}/ca.crt`);
   const from = 'the service account of this pod';
   const source = tokenFileSource(tokenFile, from);
-  return { from, server, source, addressesOf: addressesByGetent(run), ...(ca === undefined ? {} : { ca }) };
+  const around = { addressesOf: addressesByGetent(run), wallNs: systemClock().wallNs };
+  return { from, server, source, ...around, ...(ca === undefined ? {} : { ca }) };
 }
 
 async function knownAccess(root: string, running: Running): Promise<KubeAccess | undefined> {

@@ -5,6 +5,7 @@ import { isToken, type KubeAccess, Secret, serverUrl } from '../../kube/access.t
 import { SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
 import type { Run } from '../child.ts';
+import { systemClock } from '../clock.ts';
 import { readText } from '../read-file.ts';
 import { addressesByGetent } from './addresses.ts';
 import { tokenFileSource } from './token-file.ts';
@@ -47,6 +48,7 @@ export async function parseKubeconfig(text: string, file: string, options: ReadO
   const access = {
     from: options.from,
     addressesOf: addressesByGetent(options.run),
+    wallNs: systemClock().wallNs,
     ...(await clusterOf(cluster, files)),
     ...(user ? await userOf(user, files, options) : {}),
   };

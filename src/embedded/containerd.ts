@@ -187,7 +187,7 @@ export class Containerd {
 
   #check(): void {
     this.#daemon.life.throwIfAborted();
-    if (!this.#initialized) throw fault('server is not initialized yet', this.flavour.notReady);
+    if (!this.#initialized) throw fault(this.flavour.notReadyWords, this.flavour.notReady);
   }
 
   /** instrumented_service.go: a line before, and one for what came of it. */

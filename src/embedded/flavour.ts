@@ -22,6 +22,8 @@ export interface Flavour {
   readonly halfCreatedDate: 'zero' | 'record';
   /** gRPC code of `server is not initialized yet` (instrumented_service.go checkInitialized). */
   readonly notReady: 'Unknown' | 'Unavailable';
+  /** What it says before it has recovered: 2.x adds the class of the error. Seen on real ones. */
+  readonly notReadyWords: string;
   /** RuntimeConfig: the words of Unimplemented, or undefined where it is implemented. */
   readonly noRuntimeConfig: string | undefined;
   /** GetContainerEvents: the words of Unimplemented, or undefined where it is implemented. */
@@ -45,6 +47,7 @@ const v16: Flavour = {
   nameReserved: 'Unknown',
   halfCreatedDate: 'zero',
   notReady: 'Unknown',
+  notReadyWords: 'server is not initialized yet',
   noRuntimeConfig: 'unknown method RuntimeConfig for service runtime.v1.RuntimeService',
   noEvents: 'unknown method GetContainerEvents for service runtime.v1.RuntimeService',
   containerNameHint: '',
@@ -75,6 +78,7 @@ const v21: Flavour = {
   del: 'always-ignored-without-result',
   nameReserved: 'FailedPrecondition',
   notReady: 'Unavailable',
+  notReadyWords: 'server is not initialized yet: unavailable',
   noRuntimeConfig: undefined,
   containerNameHint: '; check if another CreateContainer request is in progress',
   createNeedsTask: false,

@@ -12,7 +12,17 @@ import { sw201 } from './rules/sw201.ts';
 import { sw202 } from './rules/sw202.ts';
 import { sw203 } from './rules/sw203.ts';
 import { sw204 } from './rules/sw204.ts';
+import { sw301 } from './rules/sw301.ts';
+import { sw302 } from './rules/sw302.ts';
+import { sw303 } from './rules/sw303.ts';
+import { sw304 } from './rules/sw304.ts';
+import { sw305 } from './rules/sw305.ts';
+import { sw306 } from './rules/sw306.ts';
+import { sw401 } from './rules/sw401.ts';
+import { sw402 } from './rules/sw402.ts';
+import { sw403 } from './rules/sw403.ts';
 import { sw501 } from './rules/sw501.ts';
+import { sw502 } from './rules/sw502.ts';
 import { sw503 } from './rules/sw503.ts';
 import { sw504 } from './rules/sw504.ts';
 import { sw505 } from './rules/sw505.ts';
@@ -42,7 +52,17 @@ export const catalogue: readonly Rule[] = [
   sw202,
   sw203,
   sw204,
+  sw301,
+  sw302,
+  sw303,
+  sw304,
+  sw305,
+  sw306,
+  sw401,
+  sw402,
+  sw403,
   sw501,
+  sw502,
   sw503,
   sw504,
   sw505,

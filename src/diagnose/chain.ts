@@ -5,6 +5,7 @@ import { cgroupLinks, isOfCgroups } from './cgroup-chain.ts';
 import type { Facts } from './facts.ts';
 import { describeKubelet } from './ghost-finding.ts';
 import { spanOf } from './span.ts';
+import { hasStorm, stormLinks } from './storm-chain.ts';
 import { agoNs, describeDate, describeDuration } from './time.ts';
 
 /**
@@ -13,7 +14,7 @@ import { agoNs, describeDate, describeDuration } from './time.ts';
  */
 export function buildChain(facts: Facts, findings: readonly Finding[]): Link[] {
   const errors = findings.filter((each) => each.severity === 'error');
-  if (errors.length === 0) return [];
+  if (errors.length === 0 && !hasStorm(findings)) return [];
   const codes = new Set(errors.map((each) => each.code));
   const links: (Link | undefined)[] = [
     ...(hasGhost(codes) ? [endOfLastBoot(facts), clockBehind(facts), ghosts(facts, codes), kubeletStart(facts)] : []),
@@ -23,6 +24,7 @@ export function buildChain(facts: Facts, findings: readonly Finding[]): Link[] {
     ...(codes.has('SW105') || codes.has('SW701') ? [runtimeDown(facts, errors)] : []),
     refused(facts),
     ...cgroupLinks(facts, errors),
+    ...stormLinks(facts, findings),
     podsDown(errors),
   ];
   return links.filter((each): each is Link => each !== undefined);

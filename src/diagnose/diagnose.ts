@@ -14,7 +14,9 @@ import { blindSpots, verdictOf } from './verdict.ts';
  */
 export function diagnose(snapshot: Snapshot): Diagnosis {
   const facts = buildFacts(snapshot);
-  const findings = catalogue.flatMap((rule) => rule.examine(facts)).sort(byWeight);
+  const examined = catalogue.flatMap((rule) => rule.examine(facts));
+  const concluded = catalogue.flatMap((rule) => rule.conclude?.(facts, examined) ?? []);
+  const findings = [...examined, ...concluded].sort(byWeight);
   const state = stateOf(facts, findings);
   return {
     verdict: verdictOf(facts, findings, state),

@@ -25,4 +25,6 @@ export interface Rule {
   readonly sources: readonly string[];
   /** Pure. Gives findings in any order; an empty list where nothing is wrong or nothing can be known. */
   examine(facts: Facts): Finding[];
+  /** Pure. What follows from the findings of all rules together; for the few findings that are made of others. */
+  conclude?(facts: Facts, findings: readonly Finding[]): Finding[];
 }

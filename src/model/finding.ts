@@ -13,7 +13,7 @@ export type Tier = 'safe' | 'disruptive' | 'destructive';
  * is one.
  */
 export interface ObjectRef {
-  readonly kind: 'sandbox' | 'container' | 'pod' | 'runtime' | 'node' | 'network';
+  readonly kind: 'sandbox' | 'container' | 'pod' | 'runtime' | 'node' | 'network' | 'driver' | 'socket' | 'volume';
   readonly name: string;
   readonly id?: string;
 }
@@ -45,6 +45,14 @@ export interface Finding {
   readonly pods: readonly string[];
 }
 
+/** A cause that the same facts allow, and that ranks below the one that the chain goes by. */
+export interface OtherCause {
+  readonly code: string;
+  readonly text: string;
+  /** What would prove or refute it. */
+  readonly decidedBy: string;
+}
+
 /** A link of the causal chain, oldest first. */
 export interface Link {
   /** When it happened, nanoseconds before (negative) the look by the kernel's count where that is known; else null. */
@@ -57,6 +65,9 @@ export interface Link {
   readonly evidence: string;
   /** The finding this link stands for, where there is one. */
   readonly code?: string;
+  /** Why an earlier link caused it: the rule, what the two share, how long it took. */
+  readonly because?: string;
+  readonly others?: readonly OtherCause[];
 }
 
 /** What was not looked at, and why. */

@@ -62,6 +62,23 @@ export interface UnaskedStop extends Span {
   readonly podUid?: string;
 }
 
+/** kubelet waits before it starts a container again, because it ended each time. */
+export interface BackOff extends Span {
+  readonly pod: { readonly namespace: string; readonly name: string };
+  readonly podUid: string;
+  readonly container: string;
+  /** How long it waits, the longest that was said: 10 s at first, 5 min at the end (kubelet.go MaxContainerBackOff). */
+  readonly delayMs: number;
+}
+
+/** A container of a sandbox that the runtime created, as often as it did. */
+export interface Creation extends Span {
+  readonly sandboxId: string;
+  readonly container: string;
+  /** CRI's attempt of the newest one. */
+  readonly attempt: number;
+}
+
 /** What kubelet's log of this boot says. */
 export interface KubeletLog {
   /** The wall-clock date of the oldest line that was looked at; what came before is not known. */
@@ -78,6 +95,7 @@ export interface KubeletLog {
   /** Absent in files of earlier versions. */
   readonly sandboxChanges?: readonly SandboxChange[];
   readonly unaskedStops?: readonly UnaskedStop[];
+  readonly backOffs?: readonly BackOff[];
 }
 
 /** What the runtime's own log of this boot says. */
@@ -100,6 +118,8 @@ export interface RuntimeLog {
   readonly settledIds?: readonly string[];
   /** "failed to destroy network for sandbox …", with the plugin's words. */
   readonly cniDelFailed: readonly (Span & { readonly sandboxId: string; readonly error: string })[];
+  /** Absent in files of earlier versions. */
+  readonly creations?: readonly Creation[];
 }
 
 /** Two records on disk with one name: containerd exits at start (restart.go: recover). */

@@ -1,6 +1,7 @@
 import { limits } from '../model/limits.ts';
 import type { KubeletLog, Moment, NameHeld, RunTimedOut, Span, StopFailed } from '../model/records.ts';
 import { parseContainerName, parseSandboxName } from '../model/sandbox.ts';
+import { type FoundBackOff, findBackOffs } from './crash-lines.ts';
 import { Fold } from './fold.ts';
 import { type Klog, klogDateNs, parseKlog } from './klog.ts';
 import type { LogLine } from './log-line.ts';
@@ -25,6 +26,7 @@ export class KubeletLogReader {
   readonly #stops = new Fold<Omit<StopFailed, keyof Span>>();
   readonly #timeouts = new Fold<Omit<RunTimedOut, keyof Span>>();
   readonly #changes = new SandboxChanges();
+  readonly #backOffs = new Fold<FoundBackOff>();
   /** The words of the last refused StopPodSandbox of a sandbox: the line that says for whom it was has none. */
   readonly #stopErrors = new Map<string, string>();
   #since: Moment | null = null;
@@ -61,6 +63,7 @@ export class KubeletLogReader {
     this.#addHeld(text, at);
     this.#addStop(klog, at);
     this.#addTimeout(klog, text, at);
+    this.#addBackOffs(klog.fields.get('err') ?? klog.message, at);
   }
 
   /** `truncated`: more lines were there than were given. */
@@ -75,6 +78,7 @@ export class KubeletLogReader {
       stopFailed: this.#stops.list(),
       runTimedOut: this.#timeouts.list(),
       ...this.#changes.result(),
+      backOffs: this.#backOffs.list(),
     };
   }
 
@@ -147,6 +151,14 @@ export class KubeletLogReader {
       podUid: uid,
       error: old.error || record.error,
     }));
+  }
+
+  #addBackOffs(error: string, at: Moment): void {
+    for (const each of findBackOffs(error)) {
+      this.#backOffs.add(`${each.podUid} ${each.container}`, at, each, (old, next) =>
+        next.delayMs > old.delayMs ? next : old,
+      );
+    }
   }
 
   #addTimeout(klog: Klog, text: string, at: Moment): void {

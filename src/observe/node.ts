@@ -93,28 +93,8 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
   const processes = memo(() => observed<readonly ProcessStat[]>(() => listProcesses(root)));
   const node = (sources.node ?? (() => observeNode(clock, root)))();
   const layout = memo(() => layoutOf(socket, (path) => isFile(`${root}${path}`)));
-  const logOf = async (units: readonly string[], named: string | undefined, found: string | undefined) => {
-    const facts = valueOr(await node, undefined);
-    const ofDistribution = named === undefined && found !== undefined;
-    return {
-      units,
-      nowNs: clock.wallNs(),
-      run: runner,
-      ...(facts ? { bootId: facts.bootId } : {}),
-      ...(named === undefined ? {} : { file: named }),
-      // A distribution's log file goes over boots.
-      ...(ofDistribution ? { file: `${root}${found}` } : {}),
-      ...(ofDistribution && facts ? { notBeforeNs: facts.wallNs - facts.uptimeNs } : {}),
-    };
-  };
-  const readKubelet = async () => {
-    return readKubeletLog(await logOf(kubeletUnits, options.kubeletLogFile, (await layout()).kubeletLogFile));
-  };
+  const { readKubelet, runtimeLog } = logReaders(options, node, layout);
   const kubeletLog = (sources.kubeletLog ?? readKubelet)();
-  const runtimeLog = async () => {
-    const { units, logFile } = await layout();
-    return readRuntimeLog(await logOf(units, options.runtimeLogFile, logFile));
-  };
   const unit = async () => observeUnit((await layout()).units, valueOr(await node, undefined), runner);
   const boots = async () => observeBoots(valueOr(await node, undefined)?.bootId, runner);
   const [facts, cri, log, ...rest] = await Promise.all([
@@ -168,6 +148,38 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     ...storage,
   };
   return { ...snapshot, ...(await observeConfigs(snapshot, socket, root, runner, sources)) };
+}
+
+/** What reads kubelet's and the runtime's log: a file where one is named or known, else the journal. */
+function logReaders(
+  options: ObserveOptions,
+  node: Promise<Observed<NodeFacts>>,
+  layout: () => ReturnType<typeof layoutOf>,
+) {
+  const { clock, root = '', run: runner = run } = options;
+  const logOf = async (units: readonly string[], named: string | undefined, found: string | undefined) => {
+    const facts = valueOr(await node, undefined);
+    const ofDistribution = named === undefined && found !== undefined;
+    return {
+      units,
+      nowNs: clock.wallNs(),
+      run: runner,
+      ...(facts ? { bootId: facts.bootId } : {}),
+      ...(named === undefined ? {} : { file: named }),
+      // A distribution's log file goes over boots.
+      ...(ofDistribution ? { file: `${root}${found}` } : {}),
+      ...(ofDistribution && facts ? { notBeforeNs: facts.wallNs - facts.uptimeNs } : {}),
+    };
+  };
+  return {
+    readKubelet: async () => {
+      return readKubeletLog(await logOf(kubeletUnits, options.kubeletLogFile, (await layout()).kubeletLogFile));
+    },
+    runtimeLog: async () => {
+      const { units, logFile } = await layout();
+      return readRuntimeLog(await logOf(units, options.runtimeLogFile, logFile));
+    },
+  };
 }
 
 interface ChosenEndpoint {

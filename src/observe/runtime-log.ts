@@ -1,8 +1,9 @@
 import { parseObject } from '../cri/info.ts';
 import { limits } from '../model/limits.ts';
-import type { DuplicateName, Moment, RuntimeLog, Span } from '../model/records.ts';
+import type { Creation, DuplicateName, Moment, RuntimeLog, Span } from '../model/records.ts';
 import type { SandboxName } from '../model/sandbox.ts';
 import { formatSandboxName } from '../model/sandbox.ts';
+import { findCreation } from './crash-lines.ts';
 import { Fold } from './fold.ts';
 import { momentOfText } from './kubelet-log.ts';
 import type { LogLine } from './log-line.ts';
@@ -18,6 +19,7 @@ import { findHeld } from './name-held.ts';
 export class RuntimeLogReader {
   readonly #duplicates = new Fold<Omit<DuplicateName, keyof Span>>();
   readonly #fatal = new Fold<{ text: string }>();
+  readonly #creations = new Fold<Omit<Creation, keyof Span>>();
   readonly #cniDel = new Fold<{ sandboxId: string; error: string }>();
   /** RunPodSandbox calls that did not end yet, by name; a second call with the name of the first is refused at once. */
   readonly #running = new Map<string, { pod: SandboxName; at: Moment[] }>();
@@ -48,6 +50,7 @@ export class RuntimeLogReader {
       this.#startedAt = at;
       this.#running.clear();
     } else if (message.startsWith(RUN)) this.#addRun(message, error, at);
+    else if (message.startsWith('CreateContainer')) this.#addCreation(message, at);
     else if (message.startsWith('RemovePodSandbox')) this.#settle(REMOVED.exec(message)?.[1]);
     if (level === 'fatal' || message.includes('failed to recover state') || error.includes('failed to recover state')) {
       this.#addFatal(message, error, level, at);
@@ -69,6 +72,7 @@ export class RuntimeLogReader {
       ),
       settledIds: [...this.#settled],
       cniDelFailed: this.#cniDel.list(),
+      creations: this.#creations.list(),
     };
   }
 
@@ -87,6 +91,11 @@ export class RuntimeLogReader {
       if (known) this.#end(key, known.at, findHeld(error) ? 'last' : 'first');
     } else if (known) known.at.push(at);
     else if (this.#running.size < limits.logRecords) this.#running.set(key, { pod, at: [at] });
+  }
+
+  #addCreation(message: string, at: Moment): void {
+    const made = findCreation(message);
+    if (made) this.#creations.add(`${made.sandboxId} ${made.container}`, at, made, (_, next) => next);
   }
 
   #settle(id: string | undefined): void {

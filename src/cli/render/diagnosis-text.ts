@@ -66,8 +66,19 @@ function chainLines(chain: readonly Link[], style: Style): string[] {
         lines.push(bar + paint(style, 'dim', each.slice(bar.length)));
       }
     }
+    for (const words of reasonsOf(link)) {
+      for (const each of hang(shown(style, words), style.width, bar, `${bar}  `)) {
+        lines.push(bar + paint(style, 'dim', each.slice(bar.length)));
+      }
+    }
   });
   return lines;
+}
+
+/** Why a link came of an earlier one, and what else could have caused it. */
+function reasonsOf({ because, others = [] }: Link): string[] {
+  const other = others.map(({ text, decidedBy }) => `or of ${text}; what decides: ${decidedBy}`);
+  return [...(because === undefined ? [] : [`because of ${because}`]), ...other];
 }
 
 function span(ns: bigint): string {

@@ -19,8 +19,9 @@ export interface KernelLine {
 }
 
 /**
- * Counts what the kernel says of one boot, line by line (`add`), in bounded memory: by kind with first and last, by hour
- * of the boot, and by the tasks that the dumps after a stall name. Each message counts: the kernel prints one a stall.
+ * Counts what the kernel says of one boot, line by line (`add`), in bounded memory: by kind with first and last, by
+ * hour of the boot, and by the tasks that the dumps after a stall name. Each message counts: the kernel prints one a
+ * stall.
  */
 export class KernelLogReader {
   readonly #troubles = new Map<KernelKind, { count: number; text: string; first: Moment; last: Moment }>();

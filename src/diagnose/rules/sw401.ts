@@ -1,0 +1,75 @@
+import { limits } from '../../model/limits.ts';
+import { valueOr } from '../../model/observed.ts';
+import type { Rule } from '../rule.ts';
+import { type CrashLoop, churnOf, loopingPods } from '../storm-facts.ts';
+
+/** SW401: crash loops create containers far above what the node usually creates. */
+export const sw401: Rule = {
+  code: 'SW401',
+  name: 'crash-loop-storm',
+  title: 'Crash-looping pods churn the node',
+  severity: 'warning',
+  says: "container creations a minute far above the node's usual, and which pods make them",
+  explanation: `Each start of a container is work for the kernel: namespaces, cgroups, mounts, a process
+\`runc:[2:INIT]\`, and network interfaces where the sandbox is made anew. One pod in CrashLoopBackOff costs little:
+kubelet waits 10 s, then twice as long each time, up to 5 min. Eight of them with several containers each, around the
+clock, do not; on small boards such churn goes together with RCU stalls (SW402), and a node that stalls for long can
+freeze.
+
+The rate is read from the runtime's log where it is there, else from the attempts and dates of the containers that CRI
+lists, else from kubelet's back-offs. It is compared with what containers that do **not** loop were made in the same
+time: that is the node's own normal, and a storm of two days does not become the normal. From
+${limits.stormPerMinute} creations a minute on, and ${limits.stormTimesNormal} times the normal, it is a storm. Below
+that three or more looping pods are told of as information.`,
+  evidence: 'the rate of each container with its attempt, what is created besides, processes runc:[2:INIT]',
+  remedy: { tier: 'none', text: 'By cause: what the pods end of. Mend that, and the churn ends with it.' },
+  sources: [
+    'kubelet kuberuntime_manager.go doBackOff; kubelet.go MaxContainerBackOff, backOffPeriod (10 s to 5 min)',
+    'containerd internal/cri/instrument: CreateContainer … returns container id',
+  ],
+  examine: (facts) => {
+    const { loops, perMinute, normalPerMinute, isStorm } = churnOf(facts);
+    const pods = loopingPods(loops);
+    if (!isStorm && pods.length < limits.loopCreations) return [];
+    const processes = valueOr(facts.snapshot.processes, undefined)?.holders ?? [];
+    const inits = processes.filter((each) => each.comm.startsWith('runc:['));
+    const [worst] = loops;
+    return [
+      {
+        code: 'SW401',
+        severity: isStorm ? 'warning' : 'info',
+        object: { kind: 'node', name: 'container creations' },
+        why: isStorm
+          ? `${plural(pods.length, 'pod crash-loops and makes', 'pods crash-loop and make')} ` +
+            `${rate(perMinute)} containers a minute; besides them this node makes ${rate(normalPerMinute)}.`
+          : `${pods.length} pods crash-loop, ${rate(perMinute)} containers a minute: no storm yet.`,
+        evidence: [
+          ...loops.slice(0, 12).map((each) => ({ source: each.from, text: describe(each) })),
+          ...(inits.length === 0
+            ? []
+            : [{ source: 'processes' as const, text: `${inits.length} × runc:[2:INIT] at this moment` }]),
+        ],
+        remedy: {
+          tier: 'none',
+          text: 'see what they end of, and mend that first',
+          ...(worst === undefined ? {} : { command: `crictl ps -a --name '^${worst.container}$'` }),
+        },
+        pods,
+      },
+    ];
+  },
+};
+
+function describe({ pod, container, perMinute, attempt, from }: CrashLoop): string {
+  const attempts = attempt === undefined ? '' : `, attempt ${attempt}`;
+  const bound = from === 'kubeletLog' ? ' at most (by its back-off)' : '';
+  return `${pod} ${container}: ${rate(perMinute)} a minute${bound}${attempts}`;
+}
+
+function rate(perMinute: number): string {
+  return perMinute >= 10 ? String(Math.round(perMinute)) : perMinute.toFixed(1).replace(/\.0$/, '');
+}
+
+function plural(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
+}

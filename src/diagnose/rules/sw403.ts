@@ -1,0 +1,88 @@
+import type { Evidence, Finding } from '../../model/finding.ts';
+import { valueOr } from '../../model/observed.ts';
+import type { Facts } from '../facts.ts';
+import type { Rule } from '../rule.ts';
+import { stallsOf } from '../stall-facts.ts';
+import { agoNs, describeDate, describeDuration } from '../time.ts';
+
+/** SW403: a reboot has made what leads to the next one. */
+export const sw403: Rule = {
+  code: 'SW403',
+  name: 'self-reinforcing-loop',
+  title: 'A loop that feeds itself: each reset makes what leads to the next one',
+  severity: 'warning',
+  says: 'reboot, dead sandboxes, CSI blocked, crash loops, stalls, freeze, reboot: the links that are there',
+  explanation: `A node ends without a shutdown. Its sandboxes come back dead and hold names; a pod that cannot start is
+the node plugin of a CSI driver, so its socket never appears; the sidecars that need the socket end at once and are
+started again around the clock; that churn makes the kernel stall (SW402); after a day or two the node freezes, somebody
+resets it, and **that reset makes new dead sandboxes**. Nobody has to do anything for it to go on for ever. One node is
+on record with five such rounds in three weeks; in one of them its CSI plugin was blocked for 37 hours, and the kernel
+reported 1,191 expedited stalls before the API server stopped answering.
+
+It is told when at least these links are there at once: the last boot ended without a shutdown, dead sandboxes block
+pods, pods crash-loop, and the kernel stalls. Breaking any link ends it; the first one is the cheapest and the only one
+that Sandwarden can break by itself: removing the dead sandboxes. With the boot hook (\`sandwarden install\`) the link
+is broken at each boot, before kubelet starts. \`sandwarden incident\` shows all rounds that the journal knows.`,
+  evidence: 'one line per link, with its time',
+  remedy: { tier: 'safe', text: 'Break the first link: remove the dead sandboxes; then install the boot hook.' },
+  sources: ['the chain of SW201, SW101 to SW104, SW301 to SW303, SW401 and SW402; src/diagnose/causes.ts'],
+  examine: () => [],
+  conclude: (facts, findings) => {
+    const of = (...codes: string[]) => findings.filter((each) => codes.includes(each.code));
+    const unclean = of('SW201');
+    const ghosts = of('SW101', 'SW102', 'SW104', 'SW109').filter((each) => each.severity === 'error');
+    const volumes = of('SW301', 'SW302', 'SW303');
+    const churn = of('SW401', 'SW303');
+    const stalls = of('SW402').filter((each) => each.severity !== 'info');
+    if ([unclean, ghosts, churn, stalls].some((each) => each.length === 0)) return [];
+    const links: Evidence[] = [
+      { source: 'boots', text: `reset: ${endOfLast(facts)}` },
+      { source: 'sandboxes', text: `dead sandboxes: ${ghosts.length} ${firstWords(ghosts)}${since(facts)}` },
+      ...volumes.slice(0, 1).map((each) => ({ source: 'sandboxes' as const, text: `volumes: ${each.why}` })),
+      { source: 'containers', text: `crash loops: ${churn[0]?.why ?? ''}` },
+      { source: 'kernelLog', text: `stalls: ${stalls[0]?.why ?? ''}${stallsSince(facts)}` },
+      { source: 'kernelLog', text: 'what comes next: a freeze, a reset, and dead sandboxes again' },
+    ];
+    return [
+      {
+        code: 'SW403',
+        severity: 'warning',
+        object: { kind: 'node', name: 'loop' },
+        why:
+          'The last reset left dead sandboxes, they keep pods from starting, others crash-loop because of it, and ' +
+          'the kernel stalls under that: it ends in the next reset. Without the dead sandboxes it ends now.',
+        evidence: links,
+        remedy: {
+          tier: 'safe',
+          text: 'break the first link now, and at each boot with the boot hook (sandwarden install)',
+          command: 'sandwarden heal',
+        },
+        pods: [...new Set(ghosts.flatMap((each) => each.pods))].sort(),
+      },
+    ];
+  },
+};
+
+function endOfLast({ snapshot }: Facts): string {
+  const last = valueOr(snapshot.boots, []).findLast((each) => each.end !== 'running');
+  return last === undefined ? 'the last boot ended without a shutdown' : `last entry ${describeDate(last.lastNs)}`;
+}
+
+function firstWords(ghosts: readonly Finding[]): string {
+  const names = ghosts.slice(0, 3).map((each) => each.object.name);
+  return `(${names.join(', ')}${ghosts.length > 3 ? ` and ${ghosts.length - 3} more` : ''})`;
+}
+
+function since({ snapshot, node }: Facts): string {
+  const held = valueOr(snapshot.kubeletLog, undefined)?.nameHeld ?? [];
+  const ages = node === undefined ? [] : held.flatMap((each) => agoNs(each.first, node) ?? []);
+  const oldest = ages.toSorted((a, b) => (a < b ? 1 : -1))[0];
+  return oldest === undefined ? '' : `, refused for ${describeDuration(oldest)} at least`;
+}
+
+function stallsSince(facts: Facts): string {
+  const stalls = stallsOf(facts);
+  if (stalls === undefined || facts.node === undefined) return '';
+  const ago = facts.node.uptimeNs - (stalls.first.monotonicUs ?? 0n) * 1_000n;
+  return ` The first one was ${describeDuration(ago)} ago.`;
+}

@@ -1,0 +1,138 @@
+import { limits } from '../model/limits.ts';
+import { valueOr } from '../model/observed.ts';
+import type { Span } from '../model/records.ts';
+import { describePod } from '../model/sandbox.ts';
+import type { Facts } from './facts.ts';
+import { isCurrent } from './time.ts';
+
+/** A container that is made again and again. */
+export interface CrashLoop {
+  /** `namespace/name` of its pod. */
+  readonly pod: string;
+  readonly podUid: string;
+  readonly container: string;
+  /** Creations a minute, at the rate that was seen last. */
+  readonly perMinute: number;
+  /** CRI's attempt of the newest one, where it is known. */
+  readonly attempt: number | undefined;
+  /** What the rate was read from. */
+  readonly from: 'containers' | 'runtimeLog' | 'kubeletLog';
+}
+
+/** The crash loops of a node against what it creates besides. */
+export interface Churn {
+  readonly loops: readonly CrashLoop[];
+  /** Of all loops together. */
+  readonly perMinute: number;
+  /** What is created besides, a minute: the node's own normal, of the same time. */
+  readonly normalPerMinute: number;
+  readonly isStorm: boolean;
+}
+
+/**
+ * What this node creates, by three sources, the best of them for each container: the runtime's log (each creation), the
+ * attempts and dates of its records in CRI (kubelet keeps the last dead one: the gap between two), and kubelet's
+ * back-offs (their length). Normal is what containers that do not loop were made in the same time: it needs no
+ * history, and a storm of two days does not become the normal.
+ */
+export function churnOf(facts: Facts): Churn {
+  const found = new Map<string, CrashLoop>();
+  for (const each of [...byBackOff(facts), ...byAttempt(facts), ...byLog(facts)]) {
+    found.set(`${each.podUid} ${each.container}`, each);
+  }
+  const loops = [...found.values()].sort((a, b) => b.perMinute - a.perMinute || (a.pod < b.pod ? -1 : 1));
+  const perMinute = loops.reduce((sum, each) => sum + each.perMinute, 0);
+  const normalPerMinute = normalOf(facts, loops);
+  const threshold = Math.max(limits.stormPerMinute, limits.stormTimesNormal * normalPerMinute);
+  return { loops, perMinute, normalPerMinute, isStorm: perMinute >= threshold };
+}
+
+/** The pods of loops, without doubles, the busiest first. */
+export function loopingPods(loops: readonly CrashLoop[]): string[] {
+  return [...new Set(loops.map((each) => each.pod))];
+}
+
+function byLog(facts: Facts): CrashLoop[] {
+  const { node, snapshot, sandboxById } = facts;
+  const creations = valueOr(snapshot.runtimeLog, undefined)?.creations ?? [];
+  return creations.flatMap((each): CrashLoop[] => {
+    const sandbox = sandboxById.get(each.sandboxId);
+    const isLoop = each.count >= limits.loopCreations && node && isCurrent(each.last, node, limits.loopCurrentForMs);
+    if (!sandbox || !isLoop) return [];
+    return [
+      {
+        pod: describePod(sandbox),
+        podUid: sandbox.uid,
+        container: each.container,
+        perMinute: (each.count - 1) / Math.max(minutesOf(each), 1 / 60),
+        attempt: each.attempt,
+        from: 'runtimeLog',
+      },
+    ];
+  });
+}
+
+function byAttempt({ node, pods }: Facts): CrashLoop[] {
+  if (node === undefined) return [];
+  return [...pods.values()].flatMap((view): CrashLoop[] => {
+    const byName = Map.groupBy(view.containers, (each) => each.name);
+    return [...byName].flatMap(([container, records]): CrashLoop[] => {
+      const [newest, before] = records.toSorted((a, b) => b.attempt - a.attempt);
+      if (!newest || !before || newest.attempt < limits.loopCreations || before.state === 'running') return [];
+      const [ageNs, gapNs] = [node.wallNs - newest.createdAtNs, newest.createdAtNs - before.createdAtNs];
+      const attempts = newest.attempt - before.attempt;
+      // A container that has run for longer than the longest back-off since its last end loops no more.
+      if (attempts <= 0 || gapNs <= 0n || ageNs > BigInt(limits.loopCurrentForMs) * 1_000_000n) return [];
+      if (gapNs > 2n * BigInt(limits.loopCurrentForMs) * 1_000_000n) return [];
+      const perMinute = attempts / (Number(gapNs) / 6e10);
+      const pod = describePod(view);
+      return [{ pod, podUid: view.uid, container, perMinute, attempt: newest.attempt, from: 'containers' }];
+    });
+  });
+}
+
+function byBackOff({ node, snapshot }: Facts): CrashLoop[] {
+  const backOffs = valueOr(snapshot.kubeletLog, undefined)?.backOffs ?? [];
+  return backOffs.flatMap((each): CrashLoop[] => {
+    if (node === undefined || !isCurrent(each.last, node, limits.errorCurrentForMs) || each.delayMs <= 0) return [];
+    const { podUid, container, delayMs } = each;
+    return [
+      {
+        pod: describePod(each.pod),
+        podUid,
+        container,
+        perMinute: 60_000 / delayMs,
+        attempt: undefined,
+        from: 'kubeletLog',
+      },
+    ];
+  });
+}
+
+/** Creations a minute of what does not loop: by the runtime's log, else by the dates of CRI's records. */
+function normalOf(facts: Facts, loops: readonly CrashLoop[]): number {
+  const { node, snapshot, sandboxById } = facts;
+  if (node === undefined) return 0;
+  const looping = new Set(loops.map((each) => `${each.podUid} ${each.container}`));
+  const log = valueOr(snapshot.runtimeLog, undefined);
+  if (log?.since && log.creations !== undefined && log.creations.length > 0) {
+    const besides = log.creations.filter((each) => {
+      const sandbox = sandboxById.get(each.sandboxId);
+      return sandbox === undefined || !looping.has(`${sandbox.uid} ${each.container}`);
+    });
+    const count = besides.reduce((sum, each) => sum + each.count, 0);
+    return count / Math.max(Number(node.wallNs - log.since.wallNs) / 6e10, 1);
+  }
+  const fromNs = node.wallNs - BigInt(limits.loopCurrentForMs) * 1_000_000n;
+  const besides = valueOr(snapshot.containers, []).filter(
+    (each) => each.createdAtNs >= fromNs && !looping.has(`${each.podUid} ${each.name}`),
+  );
+  return besides.length / (limits.loopCurrentForMs / 60_000);
+}
+
+function minutesOf({ first, last }: Span): number {
+  const us = first.monotonicUs !== undefined && last.monotonicUs !== undefined && first.bootId === last.bootId;
+  return (
+    Number(us ? (last.monotonicUs ?? 0n) - (first.monotonicUs ?? 0n) : (last.wallNs - first.wallNs) / 1_000n) / 6e7
+  );
+}

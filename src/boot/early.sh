@@ -46,6 +46,9 @@ start() {
   if [ -e "$state/clean" ] && ! [ -s "$state/clean" ]; then
     printf '' >"$run/unclean"
     [ -r "$state/heartbeat" ] && read -r lived _ <"$state/heartbeat"
+    case $lived in
+      '' | *[!0-9]*) lived=0 ;; # it was cut off while it was written
+    esac
   fi
   printf '' >"$state/clean"
   if [ -e "$run/unclean" ]; then

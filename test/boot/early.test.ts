@@ -119,6 +119,26 @@ for (const shell of shells) {
       assert.equal(uncleanBoots(boots).length, 1);
     });
 
+    for (const [what, heartbeat] of [
+      ['cut off', ''],
+      ['garbage', '\0\0\0\0 \n'],
+      ['without an end', '300'],
+      ['a folder', undefined],
+    ] as const) {
+      test(`the heartbeat of the last boot is ${what}: the boot is counted all the same`, async (t) => {
+        const root = await machine(t);
+        root.run('start');
+        root.reboot();
+        if (heartbeat === undefined) {
+          rmSync(root.of('/var/lib/sandwarden/heartbeat'));
+          mkdirSync(root.of('/var/lib/sandwarden/heartbeat'));
+        } else root.write('/var/lib/sandwarden/heartbeat', heartbeat);
+        root.run('start');
+        const [boot, ...more] = uncleanBoots(root.read('/var/lib/sandwarden/boots') ?? '');
+        assert.deepEqual([boot?.lived, more], [heartbeat === '300' ? 300 : 0, []]);
+      });
+    }
+
     test('killed while it waits for Node: the boot is written down', async (t) => {
       const root = await machine(t);
       root.run('start');

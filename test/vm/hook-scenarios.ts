@@ -117,6 +117,7 @@ function describeBehind(prepared: Prepared, where: Where): void {
 
     test('15: uninstall leaves /etc as it was, byte for byte', { timeout }, async () => {
       await blaming(vm, async () => {
+        await failed(vm, 'sandwarden-boot-after.service');
         await vm.out([hook.sandwarden, 'uninstall', '--yes'], { timeoutMs: 240_000 });
         assert.deepEqual(await hook.etcOf(vm), prepared.etc);
         const { stdout } = await vm.run(['systemctl', 'list-units', '--all', '--no-legend', 'sandwarden*']);
@@ -124,6 +125,16 @@ function describeBehind(prepared: Prepared, where: Where): void {
       });
     });
   });
+}
+
+/** Makes the step after kubelet fail: systemd goes on listing a unit that failed, also without its file. */
+async function failed(vm: Vm, unit: string): Promise<void> {
+  await vm.out(
+    `cd /run/sandwarden && rm -f after-started && touch after-kubelet
+systemctl start ${unit} && systemctl kill -s KILL ${unit}
+until systemctl is-failed -q ${unit}; do sleep 0.2; done`,
+    { timeoutMs: 120_000 },
+  );
 }
 
 function nodeOf({ node }: Prepared): Vm {

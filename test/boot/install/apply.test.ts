@@ -9,6 +9,7 @@ import { manifestPath } from '../../../src/boot/install/manifest.ts';
 import { prepare } from '../../../src/boot/install/prepare.ts';
 import { type Resolved, Rooted, translated } from '../../../src/boot/install/rooted.ts';
 import { prepareRemoval, removeInstalled } from '../../../src/boot/install/uninstall.ts';
+import { doneText } from '../../../src/cli/render/install-text.ts';
 import { openStateDir } from '../../../src/heal/state-dir.ts';
 import { isSandwardenError, SandwardenError } from '../../../src/model/errors.ts';
 import { systemClock } from '../../../src/observe/clock.ts';
@@ -199,6 +200,22 @@ describe('hostile folders', () => {
   test('a file where a folder should be', async () => {
     await using node = await nodeWith({ ...roots.k3s, '/etc/systemd/system/timers.target.wants': '' });
     await assert.rejects(node.prepare(), (error) => isSandwardenError(error, 'ERR_FILE'));
+  });
+  test('nothing below /usr is written: it may be read-only', async () => {
+    await using node = await nodeWith(roots.k3s);
+    const before = node.tree('/usr');
+    assert.notDeepEqual(before, {});
+    await node.install();
+    assert.deepEqual(node.tree('/usr'), before);
+  });
+  test('where SELinux is on, what gives the files their labels is said', async () => {
+    await using node = await nodeWith(roots.k3s);
+    const prepared = await node.prepare();
+    const style = { colour: false, unicode: true, width: 1_000 };
+    const said = (seLinux: boolean) => doneText(prepared, [], { style, seLinux, isImage: false });
+    assert.match(said(true), /restorecon -RF \/\S+.* \/etc\/systemd\/system\/sandwarden-clock\.service /);
+    assert.match(said(true), /chcon -t bin_t \/usr\/local\/lib\/sandwarden\/node/);
+    assert.doesNotMatch(said(false), /SELinux/);
   });
   test('what the kernel says is said in plain words', () => {
     const errno = (code: string) => Object.assign(new Error(code), { code, syscall: 'open' });

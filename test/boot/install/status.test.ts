@@ -137,6 +137,20 @@ describe('status', () => {
   });
 });
 
+test('only what failed is reset: systemctl refuses a unit that is not loaded', async () => {
+  const asked: string[][] = [];
+  const systemd = (failed: string) =>
+    systemdHere(async (argv) => {
+      if (argv[1] !== 'show') asked.push([...argv]);
+      const state = argv.at(-1) === failed ? 'failed' : 'inactive';
+      return { stdout: `Id=${argv.at(-1)}\nActiveState=${state}`, stderr: '' };
+    });
+  await systemd('none').resetFailed([unitNames.boot, unitNames.after]);
+  assert.deepEqual(asked, []);
+  await systemd(unitNames.after).resetFailed([unitNames.boot, unitNames.after]);
+  assert.deepEqual(asked, [['systemctl', 'reset-failed', '--', unitNames.after]]);
+});
+
 describe('systemd-analyze', () => {
   const verified = (stderr: string) => systemdHere(async () => ({ stdout: '', stderr })).verify(['/x']);
   test("says what is wrong with ours, not with the node's own units", async () => {

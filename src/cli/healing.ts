@@ -2,13 +2,14 @@ import { kubeletVersion } from '../diagnose/views.ts';
 import { applyBudget } from '../heal/budget.ts';
 import type { Entry } from '../heal/entries.ts';
 import { execute } from '../heal/execute.ts';
+import { openIntents } from '../heal/leftovers.ts';
 import { type PlanOptions, removalStillRight } from '../heal/plan.ts';
 import type { Look, World } from '../heal/ports.ts';
 import type { HealState } from '../heal/state-dir.ts';
 import { ExitCode } from '../model/errors.ts';
 import { orderOfVersion } from '../model/kubelet-choice.ts';
 import { valueOr } from '../model/observed.ts';
-import type { Outcome, Plan } from '../model/plan.ts';
+import type { Outcome, Plan, Refusal } from '../model/plan.ts';
 import { type Answer, askAtTerminal } from './ask.ts';
 import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
@@ -28,6 +29,8 @@ export interface Patient {
   openState(): Promise<HealState>;
   /** The id of this boot, as journal entries have it. */
   readonly bootId: string;
+  /** The run that the plan takes back, by a person's own word. */
+  readonly undoes?: string;
 }
 
 export interface Conversation {
@@ -40,9 +43,13 @@ export async function healNode(patient: Patient, options: PlanOptions, talk: Con
   const { args, io } = talk;
   const json = args.value('output') === 'json';
   const style = styleOf(io, args.flag('no-color'), json ? io.stderr : io.stdout);
-  const plan = await planWithinBudget(patient);
+  const entries = await patient.readJournal();
+  const plan = planWithinBudget(patient, entries);
   const { diagnosis } = patient.look;
-  const report = { format: 'sandwarden.heal/1', verdict: diagnosis.verdict, plan } as const;
+  const { undoes } = patient;
+  const half = halfWritten(entries);
+  const taken = undoes === undefined ? {} : { undoes };
+  const report = { format: 'sandwarden.heal/1', verdict: diagnosis.verdict, ...taken, plan } as const;
   const showPlan = () => {
     const text = `${verdictLines(diagnosis, style).join('\n')}\n\n${planText(plan, style)}`;
     (json ? io.stderr : io.stdout).write(text);
@@ -52,9 +59,12 @@ export async function healNode(patient: Patient, options: PlanOptions, talk: Con
     return exitCode;
   };
   if (!json) showPlan();
-  if (plan.actions.length === 0) {
-    const exitCode = diagnosis.state === 'errors' ? ExitCode.healingIncomplete : ExitCode.healthy;
-    if (!json && exitCode !== ExitCode.healthy) {
+  if (!json && half.length > 0)
+    say(io, style, `Cut off by a crash, and finished or put back first: ${half.join(', ')}.`);
+  if (plan.actions.length === 0 && half.length === 0) {
+    const isLeft = undoes === undefined ? diagnosis.state === 'errors' : plan.refusals.length > 0;
+    const exitCode = isLeft ? ExitCode.healingIncomplete : ExitCode.healthy;
+    if (!json && undoes === undefined && exitCode !== ExitCode.healthy) {
       say(io, style, "Nothing here can be mended by what is allowed; 'sandwarden check' says what a person can do.");
     }
     return end(exitCode, null, 'nothing to do');
@@ -74,9 +84,18 @@ export async function healNode(patient: Patient, options: PlanOptions, talk: Con
   }
   const outcome = await carriedOut(patient, plan, options, talk);
   if (!json) io.stdout.write(`\n${outcomeText(outcome, style)}`);
-  const left = args.values('only').length > 0 ? [] : podsLeft(patient.look, plan);
+  const left = args.values('only').length > 0 || undoes !== undefined ? [] : podsLeft(patient.look, plan);
   if (!json && left.length > 0) say(io, style, `Not in this plan: ${left.join(', ')}; 'sandwarden check' says why.`);
-  return end(exitCodeOf(outcome, left), outcome, outcome.stopped?.message ?? '');
+  return end(
+    exitCodeOf(outcome, left, undoes === undefined ? [] : plan.refusals),
+    outcome,
+    outcome.stopped?.message ?? '',
+  );
+}
+
+/** The files that an earlier run was cut off at: they are not left half written for want of something else to do. */
+function halfWritten(entries: readonly Entry[]): string[] {
+  return openIntents(entries).flatMap(({ action }) => ('files' in action.guard ? [action.object] : []));
 }
 
 const noTerminal = "sandwarden: nothing was done: there is no terminal to ask at. Add '--yes' to carry out this plan.";
@@ -88,20 +107,21 @@ function podsLeft({ diagnosis }: Look, plan: Plan): string[] {
   return [...new Set(down)].filter((pod) => !mended.has(pod));
 }
 
-function exitCodeOf(outcome: Outcome, left: readonly string[]): ExitCode {
+function exitCodeOf(outcome: Outcome, left: readonly string[], refused: readonly Refusal[]): ExitCode {
   if (outcome.stopped?.code === 'ERR_INTERRUPTED') return ExitCode.interrupted;
   const allDone = outcome.actions.every((each) => each.result === 'done' || each.result === 'already');
   const back = outcome.recovery.state === 'recovered' || outcome.recovery.state === 'not-checked';
-  return outcome.stopped === undefined && allDone && back && left.length === 0
+  return outcome.stopped === undefined && allDone && back && left.length + refused.length === 0
     ? ExitCode.healthy
     : ExitCode.healingIncomplete;
 }
 
-async function planWithinBudget({ look, world, bootId, readJournal }: Patient): Promise<Plan> {
+function planWithinBudget({ look, world, bootId, undoes }: Patient, entries: readonly Entry[]): Plan {
   const now = { wallNs: world.clock.wallNs(), uptimeNs: world.clock.uptimeNs(), bootId };
   const mode = kubeletIsDown(look) ? 'boot' : 'run';
   const sandboxesOnNode = valueOr(look.snapshot.sandboxes, []).length;
-  return applyBudget(look.plan, await readJournal(), { now, mode, sandboxesOnNode });
+  const isUndo = undoes !== undefined;
+  return applyBudget(look.plan, entries, { now, mode, sandboxesOnNode, isUndo });
 }
 
 function kubeletIsDown({ snapshot }: Look): boolean {
@@ -110,13 +130,14 @@ function kubeletIsDown({ snapshot }: Look): boolean {
 
 function asked(io: Io, plan: Plan, style: Style): Promise<Answer> {
   const count = plan.actions.length;
-  const question = `\nDo ${count === 1 ? 'this' : `these ${count} actions`}? [y/N] `;
+  const what = count === 0 ? 'that' : count === 1 ? 'this' : `these ${count} actions`;
+  const question = `\nDo ${what}? [y/N] `;
   return askAtTerminal(io, exact(style, question.trim()).concat(' '));
 }
 
 async function carriedOut(patient: Patient, plan: Plan, options: PlanOptions, talk: Conversation): Promise<Outcome> {
   const { io, args } = talk;
-  const { look, world } = patient;
+  const { look, world, undoes } = patient;
   const controller = new AbortController();
   const progress = progressOn(io.stderr, styleOf(io, args.flag('no-color'), io.stderr));
   const restore = io.onInterrupt(() => {
@@ -136,6 +157,7 @@ async function carriedOut(patient: Patient, plan: Plan, options: PlanOptions, ta
       kubeletDown: kubeletIsDown(look),
       stillRight: (action, fresh) => removalStillRight(action, fresh, look.snapshot, options),
       order: orderOfVersion(kubeletVersion(look.snapshot)),
+      ...(undoes === undefined ? {} : { undoes }),
     });
   } finally {
     restore();

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { diagnose } from '../diagnose/diagnose.ts';
 import { readJournal } from '../heal/journal.ts';
+import { gatherMaterial } from '../heal/material.ts';
 import { makePlan, type PlanOptions } from '../heal/plan.ts';
 import type { Look } from '../heal/ports.ts';
 import { defaultStateDir, journalStore, openStateDir } from '../heal/state-dir.ts';
@@ -19,19 +20,22 @@ import { worldOverCri } from './world.ts';
 export async function openNode(args: Args, env: Io['env'], options: PlanOptions): Promise<Patient & AsyncDisposable> {
   const eyes = await openEyes(args, env);
   try {
+    const { runtime } = eyes;
     const lookAgain = async (): Promise<Look> => {
       const snapshot = await eyes.look();
       const listedUptimeNs = eyes.clock.uptimeNs();
-      return { snapshot, diagnosis: diagnose(snapshot), plan: makePlan(snapshot, options), listedUptimeNs };
+      const material = changes && (await gatherMaterial(snapshot, changes));
+      return { snapshot, diagnosis: diagnose(snapshot), plan: makePlan(snapshot, options, material), listedUptimeNs };
     };
+    const world =
+      runtime && worldOverCri({ cri: runtime.cri, endpoint: runtime.info.endpoint, clock: eyes.clock, lookAgain });
+    const changes = world?.changes;
     const look = await lookAgain();
-    const { runtime } = eyes;
-    const { sandboxes } = look.snapshot;
-    if (!sandboxes.known || runtime === undefined) throw blind(look);
+    if (!look.snapshot.sandboxes.known || world === undefined) throw blind(look);
     const directory = args.value('state-dir') ?? defaultStateDir;
     return {
       look,
-      world: worldOverCri({ cri: runtime.cri, endpoint: runtime.info.endpoint, clock: eyes.clock, lookAgain }),
+      world,
       bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
       readJournal: async () => (await readJournal(journalStore(directory))).entries,
       openState: () => openStateDir(directory),

@@ -1,3 +1,4 @@
+import { anchorCommands } from './anchor-commands.ts';
 import { bootCommands } from './boot-commands.ts';
 import { cgroupCommands } from './cgroup-commands.ts';
 import type { CommandSpec, OptionSpec } from './command.ts';
@@ -85,6 +86,7 @@ export const commands: readonly CommandSpec[] = [
         choices: ['disruptive', 'destructive'],
         says: 'also actions that hurt others; destructive needs --only CODE/OBJECT',
       },
+      { name: 'undo', value: 'ID', says: 'take back the files and properties that a run changed; history has its ID' },
       output('text', 'json'),
       stateDir,
       ...looking,
@@ -93,7 +95,8 @@ export const commands: readonly CommandSpec[] = [
       ['sandwarden heal', 'Shows the plan and asks.'],
       ['sandwarden heal --dry-run', 'Only the plan.'],
       ['sandwarden heal --yes --only SW102', 'One kind of finding, from a script.'],
-      ['sandwarden heal --allow=disruptive', 'May restart the runtime or kill a hung CNI plugin.'],
+      ['sandwarden heal --allow=disruptive', 'May restart the runtime, change its files, or kill a hung CNI plugin.'],
+      ['sandwarden heal --undo 3f2a91c0', 'Puts back what that run wrote, and restarts what reads it.'],
     ],
     load: () => import('../heal.ts'),
   },
@@ -161,6 +164,7 @@ export const commands: readonly CommandSpec[] = [
     load: () => import('../history.ts'),
   },
   ...cgroupCommands,
+  ...anchorCommands,
   ...bootCommands,
   ...installCommands,
   {

@@ -1,5 +1,7 @@
 import type { Entry, IntentEntry, OutcomeEntry, Stamp } from '../../heal/entries.ts';
 import type { ReadJournal } from '../../heal/journal.ts';
+import { undoIdOf } from '../../heal/run.ts';
+import { undoable } from '../../heal/undo.ts';
 import type { ActionOutcome } from '../../model/plan.ts';
 import { hang, wrap } from './layout.ts';
 import { actionTitle } from './plan-text.ts';
@@ -21,7 +23,8 @@ export function historyText(entries: readonly Entry[], { style, path, torn }: Op
   // What a crash left open was answered by a later run, so outcomes are looked up in the whole journal.
   const outcomes = new Map(entries.flatMap((each) => (each.kind === 'outcome' ? [[each.of, each] as const] : [])));
   const intents = new Set(entries.flatMap((each) => (each.kind === 'intent' ? [each.seq] : [])));
-  const blocks = [...runs.values()].map((run) => runLines(run, { outcomes, intents }, style));
+  const undo = undoable(entries);
+  const blocks = [...runs.values()].map((run) => runLines(run, { outcomes, intents, undo }, style));
   const lines = blocks.flatMap((block, index) => (index === 0 ? block : ['', ...block]));
   if (torn) {
     const why = 'was cut off by a crash; it was never confirmed, so nothing was done on it.';
@@ -34,21 +37,31 @@ export function historyText(entries: readonly Entry[], { style, path, torn }: Op
 interface Journal {
   readonly outcomes: ReadonlyMap<number, OutcomeEntry>;
   readonly intents: ReadonlySet<number>;
+  /** What `heal --undo` takes, by the run. */
+  readonly undo: ReadonlyMap<string, string>;
 }
 
-function runLines(run: readonly Entry[], { outcomes, intents }: Journal, style: Style): string[] {
+function runLines(run: readonly Entry[], { outcomes, intents, undo }: Journal, style: Style): string[] {
   const [first] = run;
   if (!first) return [];
   const start = run.find((each) => each.kind === 'run-start');
   const planned = start ? `: ${start.planned} planned, ${start.refused} refused` : '';
   const during = start?.mode === 'boot' ? ' at boot' : '';
-  const lines = hang(`${paint(style, 'bold', whenOf(first.at, style))}${during}${planned}`, style.width, '', '  ');
+  const taken = start?.undoes === undefined ? '' : `, taking back ${undoIdOf(start.undoes)}`;
+  const id = undo.get(first.runId);
+  const lines = hang(
+    `${paint(style, 'bold', whenOf(first.at, style))}${during}${planned}${taken}`,
+    style.width,
+    '',
+    '  ',
+  );
   for (const each of run) {
     if (each.kind === 'intent') lines.push(...intentLines(each, outcomes.get(each.seq), style));
     if (each.kind === 'outcome' && !intents.has(each.of)) lines.push(...foundLines(each, style));
     if (each.kind === 'note') lines.push(...hang(shown(style, each.text), style.width, '  note    '));
   }
-  return [...lines, ...endLines(run, style)];
+  const back = id === undefined ? [] : hang(`sandwarden heal --undo ${id}`, style.width, '  undo    ', ' '.repeat(10));
+  return [...lines, ...endLines(run, style), ...back];
 }
 
 /** A date by the clock of that moment, and what does not depend on it: the boot, and how long it had been up. */

@@ -187,6 +187,7 @@ function recoveryLines(outcome: Outcome, style: Style): string[] {
     'not-yet': `Not recovered after ${took}.`,
     'not-checked': 'Whether the pods recovered was not checked.',
   }[recovery.state];
+  if (recovery.state === 'recovered' && back === 0) return wrap('No pod had to come back.', style.width);
   const how: Paint = recovery.state === 'recovered' ? ['bold', 'green'] : ['bold', 'yellow'];
   return [...wrap(says, style.width).map((line) => paint(style, how, line)), ...waiting];
 }

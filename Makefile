@@ -118,7 +118,7 @@ $(STAMP_LAB): lab/install.ts lab/flavours.ts | $(STAMP_DEPS)
 	@$(NODE) lab/install.ts && touch $@ || \
 	  printf '%-8s %s\n' setup 'without the real containerd: lab/install.ts failed (see above)'
 
-apt: $(STAMP_APT) ## Install what tests use: zsh, fish, shellcheck, xmllint (root)
+apt: $(STAMP_APT) ## Install what tests use: zsh, fish, shellcheck, xmllint, kubectl (root)
 
 $(STAMP_APT): $(STAMP_DEPS) tools/apt.ts
 	@$(NODE) tools/apt.ts

@@ -2,7 +2,7 @@ import { Refusal } from './objects.ts';
 
 /**
  * The pods that kubectl (from 1.32 on) writes as protobuf, as JSON: the fields of a debug pod and no others.
- * Numbers of fields: kubernetes api core/v1/generated.proto; the envelope: apimachinery runtime/generated.proto, Unknown.
+ * Numbers of fields: kubernetes api core/v1/generated.proto; the envelope: apimachinery runtime/generated.proto.
  */
 export function podOfProtobuf(body: Buffer): object {
   if (body.subarray(0, 4).toString('latin1') !== 'k8s\0')

@@ -12,7 +12,8 @@ export interface WatchesOptions {
 
 /** The open watches of a server. */
 export class Watches {
-  readonly #open = new Set<ServerResponse>();
+  /** With what sends a bookmark. */
+  readonly #open = new Map<ServerResponse, () => void>();
   readonly #store: Store;
   readonly #options: WatchesOptions;
 
@@ -27,15 +28,20 @@ export class Watches {
 
   /** Cuts all connections, as a load balancer does; with `half` in the middle of an event. */
   cut({ half = false } = {}): void {
-    for (const response of this.#open) {
+    for (const response of this.#open.keys()) {
       if (half) response.write('{"type":"MODIFIED","object":{"kind":"Po', () => response.socket?.destroy());
       else response.socket?.destroy();
     }
   }
 
+  /** Sends a bookmark to all who want some, before it is time. */
+  bookmark(): void {
+    for (const send of this.#open.values()) send();
+  }
+
   /** Ends all watches in good order, as the server does when their time is over. */
   end(): void {
-    for (const response of this.#open) response.end();
+    for (const response of this.#open.keys()) response.end();
   }
 
   /** Answers a watch until it is over. */
@@ -82,10 +88,11 @@ export class Watches {
     const seconds = Number(query.get('timeoutSeconds') ?? 1_800);
     const end = setTimeout(() => response.end(), seconds * 1_000);
     const wantsBookmarks = query.get('allowWatchBookmarks') === 'true';
-    const bookmarks = setInterval(() => {
+    const bookmark = () => {
       if (wantsBookmarks) write(response, 'BOOKMARK', bookmarkOf(resource, this.#store.version));
-    }, this.#options.bookmarkMs);
-    this.#open.add(response);
+    };
+    const bookmarks = setInterval(bookmark, this.#options.bookmarkMs);
+    this.#open.set(response, bookmark);
     response.on('close', () => {
       stop();
       clearTimeout(end);

@@ -4,7 +4,7 @@ import type { SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import type { KubeAccess } from './access.ts';
 import { KubeFault, KubeStatus, translateKubeError } from './errors.ts';
-import { type Answer, type KubeRequest, transportOf } from './transport.ts';
+import { type Answer, type KubeRequest, retryAfter, transportOf } from './transport.ts';
 
 export interface AskerOptions {
   /** Deadline of one read, all pages of a list together, in milliseconds. */
@@ -139,7 +139,8 @@ async function refusalOf(response: IncomingMessage): Promise<KubeStatus> {
     bytes += chunk.length;
     if (bytes > limits.configBytes) break;
   }
-  return new KubeStatus(response.statusCode ?? 0, Buffer.concat(chunks).toString('utf8'));
+  const text = Buffer.concat(chunks).toString('utf8');
+  return new KubeStatus(response.statusCode ?? 0, text, retryAfter(response.headers['retry-after']));
 }
 
 /** The words of a SyntaxError quote the answer; they are not kept. */

@@ -157,7 +157,7 @@ async function bodyOf(response: http.IncomingMessage, maxBytes: number): Promise
 }
 
 /** Kubernetes sends seconds; a date (RFC 9110) would hang on clocks that differ and is not taken. */
-function retryAfter(header: string | undefined): number | undefined {
+export function retryAfter(header: string | undefined): number | undefined {
   return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1_000 : undefined;
 }
 

@@ -59,8 +59,8 @@ export async function bundle(outdir: string): Promise<Metafile> {
 }
 
 /**
- * The bridge to libc that `watch` loads (src/watch/controllers/libc.ts), for glibc and musl. The package for the other architecture
- * is fetched by `make setup`; without it `watch` does without names of writers there.
+ * The bridge to libc that `watch` loads (src/watch/controllers/libc.ts), for glibc and musl. The package for the other
+ * architecture is fetched by `make build`; without it `watch` does without names of writers there.
  */
 function copyNative(outdir: string): void {
   mkdirSync(join(outdir, 'native'));

@@ -1,8 +1,12 @@
 import type { Finding, Link } from '../model/finding.ts';
+import { limits } from '../model/limits.ts';
 import { describePod } from '../model/sandbox.ts';
 import { lastPart, stopsOf, treeOf } from './cgroup-facts.ts';
+import { describeParties, sliceName, times } from './controller-fight.ts';
+import { flapsOf } from './controller-flaps.ts';
 import type { Facts } from './facts.ts';
 import { spanOf } from './span.ts';
+import { describeDuration, isCurrent } from './time.ts';
 
 /** Whether a finding tells of cgroups alone: the pods it names start, and are killed again. */
 export function isOfCgroups({ code }: Finding): boolean {
@@ -12,11 +16,32 @@ export function isOfCgroups({ code }: Finding): boolean {
 /** The links from where the processes are to what kubelet does, oldest first; none without an error of cgroups. */
 export function cgroupLinks(facts: Facts, errors: readonly Finding[]): Link[] {
   if (!errors.some(isOfCgroups)) return [];
-  const links = [outside(errors), empty(errors), lost(facts, errors), killed(facts, errors)];
+  const links = [
+    pastSystemd(errors),
+    outside(errors),
+    empty(errors),
+    ...fights(facts),
+    lost(facts, errors),
+    killed(facts, errors),
+    crashLoop(facts, errors),
+  ];
   return links.filter((each): each is Link => each !== undefined);
 }
 
 const noMoment = { at: null, agoNs: null, lastedNs: null } as const;
+
+/** Where it begins: the setting that makes runc work past systemd. */
+function pastSystemd(errors: readonly Finding[]): Link | undefined {
+  const mine = errors.filter((each) => each.code === 'SW503');
+  const [first] = mine;
+  if (first === undefined) return undefined;
+  return {
+    ...noMoment,
+    text: `${shortList(mine.map((each) => each.object.name))} makes cgroups past systemd, which kubelet uses`,
+    evidence: first.evidence[0]?.text ?? '',
+    code: 'SW503',
+  };
+}
 
 function outside(errors: readonly Finding[]): Link | undefined {
   const mine = errors.filter((each) => each.code === 'SW510');
@@ -38,6 +63,25 @@ function empty(errors: readonly Finding[]): Link | undefined {
     evidence: mine[0]?.evidence[0]?.text ?? '',
     code: 'SW508',
   };
+}
+
+/** Who takes it away and who puts it back, where somebody watched. */
+function fights(facts: Facts): Link[] {
+  return flapsOf(facts).flatMap((flap): Link[] => {
+    const { controller, path, takers, putters, seen } = flap;
+    if (seen.how === 'stops') return [];
+    const spans = seen.how === 'changes' ? [seen.fight] : [seen];
+    const back = putters.length === 0 ? '' : `; ${describeParties(putters)} puts it back`;
+    const seenHow = seen.how === 'changes' ? `${times(seen.fight.gone)} while it was watched` : 'seen by fanotify';
+    return [
+      {
+        ...spanOf(facts, spans),
+        text: `${describeParties(takers)} takes ${controller} away from ${sliceName(path)}${back}`,
+        evidence: seenHow,
+        code: 'SW502',
+      },
+    ];
+  });
 }
 
 /** What is missing at this moment; it comes and goes. */
@@ -70,6 +114,23 @@ function killed(facts: Facts, errors: readonly Finding[]): Link | undefined {
     text: `kubelet stopped healthy pods ${times} times and made their sandboxes anew, without saying why`,
     evidence: `no probe, deletion, eviction or changed sandbox explains it: ${shortList(pods)}`,
     code: 'SW601',
+  };
+}
+
+/** The end of it: to kubelet a container that is stopped again and again is one that fails. */
+function crashLoop(facts: Facts, errors: readonly Finding[]): Link | undefined {
+  const uids = new Set(errors.filter((each) => each.code === 'SW601').map((each) => each.object.id));
+  const log = facts.snapshot.kubeletLog;
+  const backOffs = (log.known ? (log.value.backOffs ?? []) : []).filter(({ podUid, last }) => {
+    return uids.has(podUid) && facts.node !== undefined && isCurrent(last, facts.node, limits.killsCurrentForMs);
+  });
+  if (backOffs.length === 0) return undefined;
+  const longest = Math.max(...backOffs.map((each) => each.delayMs));
+  const pods = [...new Set(backOffs.map((each) => describePod(each.pod)))].sort();
+  return {
+    ...spanOf(facts, backOffs),
+    text: 'kubelet takes the stops for crashes and waits before it starts them again: CrashLoopBackOff',
+    evidence: `back-off of up to ${describeDuration(BigInt(longest) * 1_000_000n)}: ${shortList(pods)}`,
   };
 }
 

@@ -63,6 +63,7 @@ describe('SW501', () => {
     assert.deepEqual(brief(findings({ subtree: lacking }, { ...both, log: stops('be', 3) })), [
       'SW501 error default/be',
       'SW601 error default/be',
+      'SW502 warning kubepods-besteffort.slice',
     ]);
   });
   test('a pod without a directory; not one that was made a moment ago, and not a finished one', () => {

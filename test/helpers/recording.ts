@@ -21,6 +21,7 @@ import { type LogLine, parseJournalLine, plainBootId } from '../../src/observe/l
 import { podsOfList } from '../../src/observe/pods.ts';
 import { RuntimeLogReader } from '../../src/observe/runtime-log.ts';
 import { recordedTree } from './cgroup-tree.ts';
+import { recordedChanges } from './recorded-changes.ts';
 
 /** The recordings of real nodes (test/recordings/README.md). */
 export const recordings = ['clock-step/stuck', 'clock-step/healed', 'normal-reboot', 'cgroup-flapping'] as const;
@@ -31,6 +32,8 @@ export interface RecordingOptions {
   readonly pods?: boolean;
   /** Whether every pod's cgroup is in it with its scopes and processes. Default: what a check reads. */
   readonly allCgroups?: boolean;
+  /** Whether who wrote to the slices is in it, where that was recorded. Default: it is not, as in a check. */
+  readonly watched?: boolean;
 }
 
 /**
@@ -63,6 +66,10 @@ export function readRecording(name: RecordingName, options: RecordingOptions = {
   const info = node.status.nodeInfo;
   const tree = recordedTree(file('cgroupfs.txt'), file('proc-cgroup.txt'));
   const kubelet = ofBoot(journals.kubelet).findLast((line) => line.comm === 'kubelet');
+
+  const changes = options.watched
+    ? known(recordedChanges(file('fanotify-subtree-control.txt'), { bootId, bootedAtNs }))
+    : undefined;
 
   return {
     format: snapshotFormat,
@@ -97,6 +104,7 @@ export function readRecording(name: RecordingName, options: RecordingOptions = {
     cgroups: known(
       applyDelegation(readCgroups(tree, { all: options.allCgroups ?? false }), file('systemctl-show-pods.txt')),
     ),
+    ...(changes === undefined ? {} : { controllerChanges: changes }),
   };
 }
 

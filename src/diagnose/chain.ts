@@ -2,6 +2,7 @@ import type { Finding, Link } from '../model/finding.ts';
 import { valueOr } from '../model/observed.ts';
 import { bootClock } from './boot-clock.ts';
 import { cgroupLinks, isOfCgroups } from './cgroup-chain.ts';
+import { csiLinks, endsTheChain } from './csi-chain.ts';
 import type { Facts } from './facts.ts';
 import { describeKubelet } from './ghost-finding.ts';
 import { spanOf } from './span.ts';
@@ -24,10 +25,14 @@ export function buildChain(facts: Facts, findings: readonly Finding[]): Link[] {
     ...(codes.has('SW105') || codes.has('SW701') ? [runtimeDown(facts, errors)] : []),
     refused(facts),
     ...cgroupLinks(facts, errors),
+    ...csiLinks(facts, findings),
     ...stormLinks(facts, findings),
     podsDown(errors),
   ];
-  return links.filter((each): each is Link => each !== undefined);
+  const ends = endsTheChain(findings);
+  const there = links.filter((each): each is Link => each !== undefined);
+  const last = there.findIndex((each) => each.code === ends?.code);
+  return there.map((link, index) => (index === last && ends !== undefined ? { ...link, ends: ends.text } : link));
 }
 
 function hasGhost(codes: ReadonlySet<string>): boolean {

@@ -43,6 +43,9 @@ function gapsOf(facts: Facts): Gap[] {
   return [...snapshotSources, ...laterSources].flatMap((source) => {
     const observed = facts.snapshot[source];
     if (observed === undefined || observed.known || (source === 'pods' && !podsMatter)) return [];
+    // Of volumes the API is asked for the sake of the drivers of this node.
+    const ofVolumes = source === 'volumes' || source === 'csiNode';
+    if (ofVolumes && (facts.drivers.length === 0 || observed.code === 'ERR_NOT_ASKED')) return [];
     return [{ source, message: observed.message, hint: observed.hint }];
   });
 }

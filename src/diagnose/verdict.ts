@@ -60,6 +60,8 @@ function causeOf(facts: Facts, errors: readonly Finding[]): string {
   if (has('SW104')) return 'half-created sandboxes hold their names';
   if (has('SW109')) return 'the names of their containers are held';
   if (has('SW101')) return 'dead sandboxes of an earlier boot hold their names';
+  if (has('SW301')) return 'the socket of their CSI driver does not answer';
+  if (has('SW303')) return 'the sidecars of their CSI driver wait in back-off, though its socket answers again';
   if (has('SW510')) {
     return 'the runtime puts their processes outside of their slices, so systemd takes controllers of them away';
   }

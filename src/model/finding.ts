@@ -68,6 +68,8 @@ export interface Link {
   /** Why an earlier link caused it: the rule, what the two share, how long it took. */
   readonly because?: string;
   readonly others?: readonly OtherCause[];
+  /** Broken here, the chain ends: how, in plain words. At most one link of a chain has it. */
+  readonly ends?: string;
 }
 
 /** What was not looked at, and why. */

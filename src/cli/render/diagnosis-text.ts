@@ -76,9 +76,10 @@ function chainLines(chain: readonly Link[], style: Style): string[] {
 }
 
 /** Why a link came of an earlier one, and what else could have caused it. */
-function reasonsOf({ because, others = [] }: Link): string[] {
+function reasonsOf({ because, others = [], ends }: Link): string[] {
   const other = others.map(({ text, decidedBy }) => `or of ${text}; what decides: ${decidedBy}`);
-  return [...(because === undefined ? [] : [`because of ${because}`]), ...other];
+  const last = ends === undefined ? [] : [`broken here, the chain ends: ${ends}`];
+  return [...(because === undefined ? [] : [`because of ${because}`]), ...other, ...last];
 }
 
 function span(ns: bigint): string {

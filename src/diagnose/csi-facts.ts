@@ -1,0 +1,210 @@
+import type { CsiDriver, RegistrationSocket, SocketState, VolumeAttachment } from '../model/csi.ts';
+import { driverOfRegistration, folderOf } from '../model/csi.ts';
+import { limits } from '../model/limits.ts';
+import type { NodeFacts, Pod, PodContainer } from '../model/node.ts';
+import { valueOr } from '../model/observed.ts';
+import type { Snapshot } from '../model/snapshot.ts';
+
+/** One CSI driver of this node, recognised by what it is: a socket in kubelet's plugin folders, and who mounts it. */
+export interface DriverView {
+  /** By GetPluginInfo; else by CSINode where only one can be meant; else the name of its folder. */
+  readonly name: string;
+  readonly folder: string;
+  /** Where its socket is, or would be. */
+  readonly socket: string;
+  readonly state: SocketState;
+  readonly says: string;
+  readonly driver: CsiDriver | undefined;
+  readonly registration: RegistrationSocket | undefined;
+  /** Whether the node's CSINode has it; undefined where that is not known. */
+  readonly registered: boolean | undefined;
+  /** The pods that serve the socket: they mount its folder, and register it or mount volumes for others. */
+  readonly plugins: readonly Pod[];
+  /** The other pods that mount the folder: attacher, provisioner, resizer, snapshotter … */
+  readonly sidecars: readonly Pod[];
+  readonly attachments: readonly VolumeAttachment[];
+}
+
+/** The drivers of a snapshot, by name. What nobody mounts, registers or listens on is no driver but a leftover. */
+export function driversOf(snapshot: Snapshot): DriverView[] {
+  const csi = snapshot.csi === undefined ? undefined : valueOr(snapshot.csi, undefined);
+  if (csi === undefined) return [];
+  const pods = valueOr(snapshot.pods, []).filter((each) => each.phase !== 'Succeeded' && each.phase !== 'Failed');
+  const registered = snapshot.csiNode === undefined ? undefined : valueOr(snapshot.csiNode, undefined);
+  const attachments = snapshot.volumes === undefined ? [] : (valueOr(snapshot.volumes, undefined)?.attachments ?? []);
+  const byFolder = new Map(csi.drivers.map((each) => [folderOf(each.path), each]));
+  const folders = new Set([...byFolder.keys(), ...pods.flatMap(driverFoldersOf)]);
+  const named = new Set(csi.drivers.filter((each) => each.nameFrom === 'GetPluginInfo').map((each) => each.name));
+  const unnamed = [...folders].filter((folder) => byFolder.get(folder)?.nameFrom !== 'GetPluginInfo');
+  const free = (registered ?? []).filter((each) => !named.has(each) && !unnamed.some((f) => lastOf(f) === each));
+  return [...folders]
+    .map((folder): DriverView => {
+      const driver = byFolder.get(folder);
+      const only =
+        unnamed.length === 1 && free.length === 1 && driver?.nameFrom !== 'GetPluginInfo' ? free[0] : undefined;
+      const name = only ?? driver?.name ?? lastOf(folder);
+      const mounting = pods.filter((pod) => driverFoldersOf(pod).includes(folder));
+      return {
+        name,
+        folder,
+        socket: driver?.path ?? `${folder}/csi.sock`,
+        state: driver?.state ?? 'missing',
+        says: driver?.says ?? 'ENOENT',
+        driver,
+        registration: csi.registrations.find((each) => driverOfRegistration(each.path) === name),
+        registered: registered?.includes(name),
+        plugins: mounting.filter(servesSocket),
+        sidecars: mounting.filter((pod) => !servesSocket(pod)),
+        attachments: attachments.filter((each) => each.driver === name),
+      };
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.folder < b.folder ? -1 : 1));
+}
+
+/** Whether anybody here wants the driver. Without the API nobody can say: undefined. */
+export function isInUse(driver: DriverView, snapshot: Snapshot): boolean | undefined {
+  if (driver.plugins.length + driver.sidecars.length > 0 || driver.registered === true) return true;
+  if (driver.attachments.length > 0) return true;
+  return snapshot.pods.known ? false : undefined;
+}
+
+/** The folders of drivers that a pod mounts: `/var/lib/kubelet/plugins/driver.longhorn.io`. */
+function driverFoldersOf(pod: Pod): string[] {
+  const paths = (pod.containers ?? []).flatMap((each) => each.kubeletPaths ?? []);
+  return [...new Set(paths.filter(isDriverFolder))];
+}
+
+function isDriverFolder(path: string): boolean {
+  return /\/plugins\/[^/]+$/.test(path) && !path.endsWith('/plugins/kubernetes.io');
+}
+
+function servesSocket(pod: Pod): boolean {
+  const containers = pod.containers ?? [];
+  return containers.some((each) => each.mountsForOthers === true || registersPlugins(each));
+}
+
+function registersPlugins(container: PodContainer): boolean {
+  return (container.kubeletPaths ?? []).some((path) => path.endsWith('/plugins_registry'));
+}
+
+/** The container that is the driver itself: it mounts volumes for others, or is the only one that is no helper. */
+export function isDriverContainer(container: PodContainer, pod: Pod): boolean {
+  if (!servesSocket(pod)) return false;
+  if (container.mountsForOthers === true) return true;
+  const others = pod.containers ?? [];
+  if (others.some((each) => each.mountsForOthers === true)) return false;
+  return (
+    !registersPlugins(container) &&
+    !/registrar|liveness|attacher|provisioner|resizer|snapshotter|health/.test(container.name)
+  );
+}
+
+/** A container of a pod that waits in back-off, and what that says of its driver's socket. */
+export interface BackedOff {
+  readonly driver: DriverView;
+  readonly pod: Pod;
+  readonly container: PodContainer;
+  /**
+   * `socket-down`: it ended for want of the socket, as far as one can tell, and the socket is still dead.
+   * `gone`: the socket came after it had ended. `own`: it has a reason of its own. `unknown`: no date can tell.
+   */
+  readonly cause: 'socket-down' | 'gone' | 'own' | 'unknown';
+  readonly why: string;
+  /** How long kubelet still waits, milliseconds; undefined where it does not say. */
+  readonly remainingMs: number | undefined;
+}
+
+/** The containers in CrashLoopBackOff that mount a driver's folder, each with what its crash has to do with it. */
+export function backedOff(drivers: readonly DriverView[], node: NodeFacts | undefined): BackedOff[] {
+  return drivers.flatMap((driver) =>
+    [...driver.plugins, ...driver.sidecars]
+      .filter((pod) => !pod.deleting)
+      .flatMap((pod) =>
+        (pod.containers ?? [])
+          .filter((each) => each.state === 'waiting' && each.reason === 'CrashLoopBackOff')
+          .filter((each) => (each.kubeletPaths ?? []).includes(driver.folder))
+          .map((container) => {
+            const remainingMs = remainingOf(container, node);
+            return { driver, pod, container, ...causeOf(driver, pod, container, node), remainingMs };
+          }),
+      ),
+  );
+}
+
+const ownReasons = ['OOMKilled', 'ContainerCannotRun', 'StartError', 'Completed', 'Evicted'];
+
+function causeOf(driver: DriverView, pod: Pod, container: PodContainer, node: NodeFacts | undefined) {
+  const say = (cause: BackedOff['cause'], why: string) => ({ cause, why });
+  const exit = container.lastExit;
+  if (isDriverContainer(container, pod)) return say('own', 'it is the driver itself: its own log says why it ends');
+  if (exit !== undefined && (ownReasons.includes(exit.reason) || exit.exitCode === 0)) {
+    return say(
+      'own',
+      `it ended with ${exit.reason || 'no reason'} (exit code ${exit.exitCode}), not for want of the socket`,
+    );
+  }
+  if (driver.state !== 'ready') return say('socket-down', `the socket of ${driver.name} does not answer yet`);
+  const finished = exit?.finishedAtNs;
+  if (finished === undefined || driver.driver === undefined || node === undefined) {
+    return say('unknown', 'nothing tells when it ended the last time');
+  }
+  const slack = BigInt(limits.csiCrashSlackMs) * 1_000_000n;
+  if (finished > node.wallNs + slack || driver.driver.madeAtNs > node.wallNs + slack) {
+    return say('unknown', 'its last end or the socket is dated after now: the clock was turned, and no date can tell');
+  }
+  // The API rounds down to whole seconds, the file's date is exact.
+  return finished <= driver.driver.madeAtNs + slack
+    ? say('gone', 'it ended before the socket was there, and has not been started since')
+    : say('own', 'it ended again while the socket answered: it has another reason');
+}
+
+/** `back-off 5m0s restarting failed container=…`, counted from its end (kuberuntime_manager.go doBackOff). */
+function remainingOf(container: PodContainer, node: NodeFacts | undefined): number | undefined {
+  const [, hours, minutes, seconds] =
+    /back-off (?:(\d+)h)?(?:(\d+)m)?(?:(\d+)(?:\.\d+)?s)? restarting/.exec(container.message ?? '') ?? [];
+  const finished = container.lastExit?.finishedAtNs;
+  if ((minutes ?? seconds ?? hours) === undefined || finished === undefined || node === undefined) return undefined;
+  const delayMs = (Number(hours ?? 0) * 3_600 + Number(minutes ?? 0) * 60 + Number(seconds ?? 0)) * 1_000;
+  const left = delayMs - Number((node.wallNs - finished) / 1_000_000n);
+  return left >= 0 && left <= delayMs ? left : undefined;
+}
+
+/** A VolumeAttachment that has been stuck for `forNs` by the API server's own clock. */
+export interface StuckAttachment {
+  readonly attachment: VolumeAttachment;
+  readonly how: 'attaching' | 'deleting';
+  readonly forNs: bigint;
+}
+
+/** What waits longer than `limits.attachmentStuckMs`; nothing where the API server's clock is not known. */
+export function stuckAttachments(snapshot: Snapshot): StuckAttachment[] {
+  const volumes = snapshot.volumes === undefined ? undefined : valueOr(snapshot.volumes, undefined);
+  const now = volumes?.asOfNs;
+  if (volumes === undefined || now === undefined) return [];
+  return volumes.attachments.flatMap((attachment): StuckAttachment[] => {
+    const { deletingSinceNs, createdAtNs, attached } = attachment;
+    const how = deletingSinceNs === undefined ? 'attaching' : 'deleting';
+    if (how === 'attaching' && attached) return [];
+    const forNs = now - (deletingSinceNs ?? createdAtNs);
+    return forNs > BigInt(limits.attachmentStuckMs) * 1_000_000n ? [{ attachment, how, forNs }] : [];
+  });
+}
+
+/** The pods of this node that have volumes of CSI and whose containers were never begun in this attempt. */
+export function waitingForVolumes(snapshot: Snapshot, runs: (pod: Pod) => boolean): Pod[] {
+  return valueOr(snapshot.pods, []).filter((pod) => {
+    if ((pod.claims ?? []).length + (pod.inlineDrivers ?? []).length === 0 || pod.deleting || runs(pod)) return false;
+    const containers = pod.containers ?? [];
+    if (pod.phase === 'Succeeded' || pod.phase === 'Failed' || containers.length === 0) return false;
+    // kubelet waits for the volumes before it makes the sandbox (kubelet.go SyncPod: WaitForAttachAndMount).
+    return containers.every((each) => each.state !== 'running' && isNotBegun(each));
+  });
+}
+
+function isNotBegun({ state, reason }: PodContainer): boolean {
+  return state === 'unknown' || reason === 'ContainerCreating' || reason === 'PodInitializing';
+}
+
+function lastOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}

@@ -1,0 +1,31 @@
+import type { Pod } from '../model/node.ts';
+import { type DriverView, waitingForVolumes } from './csi-facts.ts';
+import type { Views } from './views.ts';
+
+interface WithDrivers extends Views {
+  readonly drivers: readonly DriverView[];
+}
+
+/** A driver of which something is wrong: its socket does not answer, or kubelet has not registered it. */
+export function isBroken(driver: DriverView): boolean {
+  return driver.state !== 'ready' && driver.state !== 'forbidden';
+}
+
+/** The pods that wait for volumes and that no dead sandbox or refused request holds up. */
+export function podsWaiting(facts: WithDrivers): Pod[] {
+  return waitingForVolumes(facts.snapshot, (pod) => {
+    const view = facts.pods.get(pod.uid);
+    return view !== undefined && (view.sandboxes.some((each) => each.ready) || view.errors.length > 0);
+  });
+}
+
+/**
+ * The pods that wait for volumes of this driver. A claim does not say whose it is: it counts for a driver where it is
+ * the only one of this node.
+ */
+export function podsWaitingFor(driver: DriverView, facts: WithDrivers): Pod[] {
+  const only = facts.drivers.length === 1;
+  return podsWaiting(facts).filter(
+    (pod) => pod.inlineDrivers?.includes(driver.name) === true || (only && (pod.claims ?? []).length > 0),
+  );
+}

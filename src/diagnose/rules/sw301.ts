@@ -1,0 +1,131 @@
+import type { Evidence, Finding } from '../../model/finding.ts';
+import type { Pod } from '../../model/node.ts';
+import { describePod } from '../../model/sandbox.ts';
+import { type DriverView, isDriverContainer, isInUse } from '../csi-facts.ts';
+import { podsWaitingFor } from '../csi-waiting.ts';
+import type { Facts } from '../facts.ts';
+import type { Rule } from '../rule.ts';
+import { describeDate } from '../time.ts';
+
+/** SW301: nobody answers at a CSI driver's socket. */
+export const sw301: Rule = {
+  code: 'SW301',
+  name: 'csi-socket-dead',
+  title: 'The socket of a CSI driver does not answer',
+  severity: 'error',
+  says: "a CSI driver's socket is missing, refuses, or its Identity Probe says not ready",
+  explanation: `A CSI driver has one pod on each node, its node plugin. It listens on a unix socket below
+\`/var/lib/kubelet/plugins/\`; kubelet mounts volumes through it, and the sidecars that mount the same folder attach,
+provision and resize through it. Without an answer there, no volume of that driver comes up on this node, the sidecars
+end at once and are started again and again, and every StatefulSet with such a volume waits in ContainerCreating.
+
+Sandwarden asks the driver itself: GetPluginInfo and Probe of CSI's Identity service, which any client may call. A
+socket that is there and refuses is what a killed driver leaves behind: the file stays, nobody listens. A driver is
+told by what it is: a socket in kubelet's plugin folders, the pods that mount that folder, the node's CSINode. A
+socket that nobody mounts and that CSINode does not know is a leftover of a driver that was removed, and is no
+finding.`,
+  evidence: 'the path, the errno or the answer to Probe, the driver, its pods, CSINode',
+  remedy: { tier: 'none', text: 'By cause: see SW302 where its pod is blocked; else the log of the driver.' },
+  sources: [
+    'CSI spec, Identity Service RPC: GetPluginInfo, Probe',
+    'kubelet pkg/volume/csi/csi_client.go; kubernetes-csi/livenessprobe cmd/livenessprobe/main.go',
+  ],
+  examine: (facts) => facts.drivers.flatMap((driver) => findingOf(driver, facts)),
+};
+
+function findingOf(driver: DriverView, facts: Facts): Finding[] {
+  // What we may not open, nobody has said anything about.
+  if (driver.state === 'ready' || driver.state === 'forbidden') return [];
+  const inUse = isInUse(driver, facts.snapshot);
+  if (inUse === false) return [];
+  const starting = driver.state === 'missing' && driver.plugins.some(isStarting);
+  const down = driver.plugins.filter((pod) => !runs(pod));
+  const waiting = podsWaitingFor(driver, facts);
+  const isSure = inUse === true && !starting;
+  return [
+    {
+      code: 'SW301',
+      severity: isSure ? 'error' : 'warning',
+      object: { kind: 'driver', name: driver.name },
+      why:
+        `${whatIsWrong(driver)}${starting ? ', and its pod is starting' : ''}; ` +
+        `no volume of ${driver.name} comes up on this node.`,
+      evidence: evidenceOf(driver, inUse),
+      remedy: remedyOf(driver),
+      pods: [...new Set([...down, ...waiting].map(describePod))].sort(),
+    },
+  ];
+}
+
+/** What a dead socket does, as the beginning of a sentence. */
+export function whatIsWrong(driver: DriverView): string {
+  const at = `The CSI socket ${driver.socket}`;
+  switch (driver.state) {
+    case 'missing':
+      return `${at} is not there`;
+    case 'refuses':
+      return `${at} refuses connections: a driver that is dead left the file behind`;
+    case 'hangs':
+      return `${at} accepts and does not answer`;
+    case 'not-ready':
+      return `The driver behind ${driver.socket} says that it is not ready`;
+    case 'not-socket':
+      return `${at} is no stream socket`;
+    default:
+      return `The driver behind ${driver.socket} fails`;
+  }
+}
+
+function evidenceOf(driver: DriverView, inUse: boolean | undefined): Evidence[] {
+  const file = driver.driver;
+  const made = file === undefined ? '' : `, made ${describeDate(file.madeAtNs)}`;
+  const owner = file?.owner;
+  const who =
+    owner !== undefined
+      ? `; process ${owner.pid} (${owner.comm}) has it bound`
+      : file?.owned === false
+        ? '; no process has it bound'
+        : '';
+  const evidence: Evidence[] = [{ source: 'csi', text: `${driver.socket}: ${driver.says}${made}${who}` }];
+  for (const pod of driver.plugins)
+    evidence.push({ source: 'pods', text: `its node plugin ${describePluginPod(pod)}` });
+  if (driver.registered !== undefined) {
+    const has = driver.registered ? 'lists it as registered' : 'does not list it';
+    evidence.push({ source: 'csiNode', text: `the node's CSINode ${has}` });
+  }
+  if (inUse === undefined)
+    evidence.push({ source: 'pods', text: 'whether anybody uses it is not known without the API' });
+  return evidence;
+}
+
+function describePluginPod(pod: Pod): string {
+  const owner = pod.owner === undefined ? '' : `, of ${pod.owner.kind} ${pod.owner.name}`;
+  const states = (pod.containers ?? []).map((each) => `${each.name} ${each.reason ?? each.state}`);
+  return `${describePod(pod)}${owner}: ${states.join(', ') || pod.phase}`;
+}
+
+function remedyOf(driver: DriverView): Finding['remedy'] {
+  const pod = driver.plugins.find((each) => !runs(each)) ?? driver.plugins[0];
+  if (pod === undefined) {
+    return { tier: 'none', text: 'find the pod that serves it: no pod of this node is known to' };
+  }
+  const container = pod.containers?.find((each) => isDriverContainer(each, pod)) ?? pod.containers?.[0];
+  const which = container === undefined ? '--all-containers' : `-c ${container.name}`;
+  return {
+    tier: 'none',
+    text: `see why its node plugin ${describePod(pod)} does not serve it`,
+    command: `kubectl -n ${pod.namespace} logs ${pod.name} ${which} --previous`,
+  };
+}
+
+function runs(pod: Pod): boolean {
+  const containers = pod.containers ?? [];
+  return pod.phase === 'Running' && containers.every((each) => each.state === 'running' || each.ready);
+}
+
+function isStarting(pod: Pod): boolean {
+  const containers = pod.containers ?? [];
+  return (
+    containers.length > 0 && containers.every((each) => each.state === 'running' && each.restarts === 0 && !each.ready)
+  );
+}

@@ -56,7 +56,7 @@ export async function holdSlice(bus: SystemdBus, target: AnchorTarget): Promise<
   const before = await activeSlice(bus, slice);
   if (await isHeldBy(bus, name, before)) return { name, slice, made: false };
   try {
-    await bus.startScope({ name, slice, description: describe(target), command: await holderCommand() });
+    await bus.startScope({ name, slice, description: describeTarget(target), command: await holderCommand() });
   } catch (error) {
     // Somebody else made the same one in this moment.
     if (isSandwardenError(error, 'ERR_SYSTEMD_FAILED') && (await isHeldBy(bus, name, before))) {
@@ -64,7 +64,9 @@ export async function holdSlice(bus: SystemdBus, target: AnchorTarget): Promise<
     }
     throw error;
   }
-  if (await isHeldBy(bus, name, before)) return { name, slice, made: true };
+  // A slice that went meanwhile was made again, by systemd for our scope or by kubelet for a new pod.
+  const isSame = (await bus.unit(slice))?.activeSinceUs === before.activeSinceUs;
+  if (isSame && (await isHeldBy(bus, name, before))) return { name, slice, made: true };
   await bus.stopUnit(name);
   throw vanished(slice);
 }
@@ -89,6 +91,13 @@ export async function listAnchors(bus: SystemdBus): Promise<Anchor[]> {
   return units.flatMap((unit, index) => (unit === undefined ? [] : [anchorOf(names[index] ?? unit.id, unit)]));
 }
 
+/** What holding a slice means: for one pod (its uid), for the pods of a QoS class, or for something else. */
+export function meaningOf(slice: string): Pick<Anchor, 'kind' | 'holds'> {
+  const role = roleOfSlice(slice);
+  if (role.kind === 'qos') return { kind: 'node', holds: role.qos };
+  return role.kind === 'pod' ? { kind: 'pod', holds: role.uid } : { kind: 'other', holds: slice };
+}
+
 /** The slice, where it is there. Throws ERR_PRECONDITION. */
 async function activeSlice(bus: SystemdBus, slice: string): Promise<UnitState> {
   const unit = await bus.unit(slice);
@@ -106,19 +115,19 @@ async function isHeldBy(bus: SystemdBus, name: string, slice: UnitState): Promis
 
 const POD = 'sandwarden anchor: pod ';
 
-function describe({ slice, pod }: AnchorTarget): string {
+/** What systemd shows of it. */
+export function describeTarget({ slice, pod }: AnchorTarget): string {
   return pod === undefined ? `sandwarden anchor: ${slice}` : `${POD}${safeText(pod, 300)}`;
 }
 
 function anchorOf(name: string, unit: UnitState): Anchor {
-  const role = roleOfSlice(unit.slice);
+  const { kind, holds } = meaningOf(unit.slice);
   const named = unit.description.startsWith(POD) ? unit.description.slice(POD.length) : undefined;
-  const holds = role.kind === 'qos' ? role.qos : role.kind === 'pod' ? (named ?? role.uid) : unit.slice;
   return {
     name,
     slice: unit.slice,
-    kind: role.kind === 'qos' ? 'node' : role.kind,
-    holds,
+    kind,
+    holds: kind === 'pod' ? (named ?? holds) : holds,
     lasts: unit.transient ? 'slice' : unit.fragmentPath.startsWith('/run/') ? 'boot' : 'always',
     state: unit.activeState,
     delegated: unit.delegate === true,

@@ -74,18 +74,18 @@ export async function releaseNode(files: Rooted, bus: SystemdBus, slice: string)
 }
 
 /** The slices that units on the disk hold, whether systemd has loaded them or not. */
-export async function slicesWithUnits(files: Rooted): Promise<string[]> {
-  const found = new Set<string>();
+export async function slicesWithUnits(files: Rooted): Promise<{ slice: string; lasting: Lasting }[]> {
+  const found = new Map<string, Lasting>();
   for (const lasting of lastings) {
     const folder = unitFolders[lasting];
     for (const entry of await files.names(folder)) {
       const slice = /^(.*\.slice)\.wants$/.exec(entry)?.[1];
-      if (slice === undefined) continue;
+      if (slice === undefined || found.has(slice)) continue;
       const names = await files.names(`${folder}/${entry}`);
-      if (names.includes(anchorName(slice, 'service'))) found.add(slice);
+      if (names.includes(anchorName(slice, 'service'))) found.set(slice, lasting);
     }
   }
-  return [...found].sort();
+  return [...found].map(([slice, lasting]) => ({ slice, lasting }));
 }
 
 /** The first error is the one that is told; one that cannot be stopped is in the list of anchors. */

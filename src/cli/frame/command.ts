@@ -21,9 +21,14 @@ export interface CommandSpec {
   /** A paragraph or two for `--help`. */
   readonly about: string;
   /** The placeholder of its one argument, where it takes one. */
-  readonly argument?: { readonly name: string; readonly completes?: 'code'; readonly choices?: readonly string[] };
+  readonly argument?: {
+    readonly name: string;
+    readonly completes?: 'code';
+    readonly choices?: readonly string[];
+    readonly optional?: boolean;
+  };
   /** The placeholder of a second argument, which must follow this word as the first one. */
-  readonly second?: { readonly after: string; readonly name: string };
+  readonly second?: { readonly after: string; readonly name: string; readonly optional?: boolean };
   readonly options: readonly OptionSpec[];
   readonly examples: readonly (readonly [command: string, says: string])[];
   /** Not listed in help and completion. */

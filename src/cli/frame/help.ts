@@ -5,9 +5,10 @@ import { globalOptions } from './parse.ts';
 /** The help of one command, from its specification, at most `width` columns wide. */
 export function commandHelp(command: CommandSpec, width: number): string {
   const options = [...command.options, ...globalOptions];
-  const argument = command.argument ? ` ${command.argument.choices?.join('|') ?? command.argument.name}` : '';
+  const argument = argumentOf(command);
   const { second } = command;
-  const also = second ? [`       sandwarden ${command.name} ${second.after} ${second.name} [OPTION]...`] : [];
+  const more = second?.optional ? `[${second.name}]` : second?.name;
+  const also = second ? [`       sandwarden ${command.name} ${second.after} ${more} [OPTION]...`] : [];
   const lines = [`usage: sandwarden ${command.name}${argument} [OPTION]...`, ...also, ''];
   for (const paragraph of command.about.split('\n')) lines.push(...wrap(paragraph, width));
   lines.push(
@@ -23,6 +24,12 @@ export function commandHelp(command: CommandSpec, width: number): string {
     lines.push(`  ${line}`, ...wrap(says, width - 6).map((each) => `      ${each}`));
   }
   return `${lines.join('\n')}\n`;
+}
+
+function argumentOf({ argument }: CommandSpec): string {
+  if (argument === undefined) return '';
+  const word = argument.choices?.join('|') ?? argument.name;
+  return argument.optional ? ` [${word}]` : ` ${word}`;
 }
 
 function leftOf(option: OptionSpec): string {

@@ -90,7 +90,7 @@ function onePositional(command: CommandSpec, positionals: readonly string[]): st
     const takes = command.argument ? `takes one ${command.argument.name}` : 'takes no argument';
     throw usage(`unexpected '${safeText(extra, 60)}': '${command.name}' ${takes}`, seeHelp(command));
   }
-  if (command.argument && first === undefined) {
+  if (command.argument && first === undefined && !command.argument.optional) {
     const choices = command.argument.choices;
     const hint = choices ? `Write 'sandwarden ${command.name} ${choices.join('|')}'.` : seeHelp(command);
     throw usage(`'${command.name}' needs a ${command.argument.name}`, hint);
@@ -105,9 +105,10 @@ function onePositional(command: CommandSpec, positionals: readonly string[]): st
   return first;
 }
 
-function secondPositional(command: CommandSpec, positionals: readonly string[]): string {
+function secondPositional(command: CommandSpec, positionals: readonly string[]): string | undefined {
   const [first = '', second] = positionals;
   if (second !== undefined && second !== '') return second;
+  if (second === undefined && command.second?.optional) return undefined;
   const name = command.second?.name ?? '';
   throw usage(`'${command.name} ${first}' needs a ${name}`, `Write 'sandwarden ${command.name} ${first} ${name}'.`);
 }

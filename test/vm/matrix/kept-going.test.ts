@@ -56,6 +56,9 @@ for (const image of imageNames) {
         );
         // Written, not renamed into its place: containerd looks again for the former only (go-cni's syncer).
         await vm.out('cp /root/cni/* /etc/cni/net.d/');
+        // kubelet may have made a new sandbox before it finds that the ghost is newer; then it is refused the name.
+        const isGone = async () => (await vm.run(`ctr -n k8s.io containers ls -q | grep -qx ${bare.id}`)).code === 1;
+        await vm.waitFor('the ghost that owns nothing is gone', isGone, { timeoutMs: 420_000, everyMs: 3_000 });
         await podsRun(vm, [...hook.services, late.name], { timeoutMs: 420_000 });
         const ours = await hook.removedByUs(vm);
         assert.ok(ours.includes(bare.id), 'what waited for the network was removed after it came');

@@ -1,4 +1,11 @@
-import type { CgroupFacts, CgroupScope, CgroupSlice, OddCgroup, PodCgroup } from '../model/cgroups.ts';
+import {
+  type CgroupFacts,
+  type CgroupScope,
+  type CgroupSlice,
+  isAnchor,
+  type OddCgroup,
+  type PodCgroup,
+} from '../model/cgroups.ts';
 import { limits } from '../model/limits.ts';
 import { valueOr } from '../model/observed.ts';
 import type { UnaskedStop } from '../model/records.ts';
@@ -86,6 +93,12 @@ export function parentOf(tree: CgroupFacts, pod: PodCgroup): CgroupSlice | undef
 /** No process and no scope that could hold it up: systemd wants no cpuset for it. */
 export function isEmpty(pod: PodCgroup): boolean {
   return pod.populated === false && (pod.scopes ?? []).length === 0;
+}
+
+/** An anchor of ours is in the directory above the pod's, and all that kubelet requires comes down. */
+export function isAnchored(tree: CgroupFacts, pod: PodCgroup): boolean {
+  const beside = parentOf(tree, pod)?.scopes ?? [];
+  return pod.missing.length === 0 && beside.some((each) => isAnchor(each.path) && each.delegated !== false);
 }
 
 /** Scopes that keep the controllers of a pod's parent: of its neighbours, and beside them. Unknown counts as one. */

@@ -15,7 +15,7 @@ export interface CgroupProcess {
   readonly comm: string;
 }
 
-/** A scope: what a runtime with systemd's driver puts a container in, or what holds a slice up. */
+/** A scope: what a runtime with systemd's driver puts a container in; or a scope or service that holds a slice up. */
 export interface CgroupScope {
   readonly path: string;
   /** systemd's `Delegate`; absent where systemd was not asked or does not know it. */
@@ -95,7 +95,12 @@ export function requiredControllers(mode: CgroupMode, offered: readonly string[]
   return list.filter((each) => offered.includes(each));
 }
 
-/** A scope that holds slices up for Sandwarden. */
+/** Whether a directory is a unit with processes: only these can be delegated (systemd src/core/cgroup.c). */
+export function isUnitDirectory(name: string): boolean {
+  return /\.(scope|service)$/.test(name);
+}
+
+/** A scope or service that holds slices up for Sandwarden. */
 export function isAnchor(path: string): boolean {
-  return /\/sandwarden-anchor-[^/]*\.scope$/.test(path);
+  return /\/sandwarden-anchor-[^/]*\.(scope|service)$/.test(path);
 }

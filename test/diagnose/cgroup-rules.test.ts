@@ -8,6 +8,7 @@ import type { Finding } from '../../src/model/finding.ts';
 import { known } from '../../src/model/observed.ts';
 import type { KubeletLog } from '../../src/model/records.ts';
 import { readCgroups } from '../../src/observe/cgroup/cgroups.ts';
+import { applyDelegation } from '../../src/observe/cgroup/delegation.ts';
 import { type FakeTree, fakeTree } from '../helpers/fake-node-tree.ts';
 import { readRecording, recordings } from '../helpers/recording.ts';
 import { bootId, container, type NodeSpec, nowNs, pod, sandbox, seconds, snapshotOf, uptimeNs } from './build.ts';
@@ -86,24 +87,42 @@ describe('SW508 and SW509', () => {
   test('a running pod with nothing in its slice', () => {
     const found = findings(hollow);
     assert.deepEqual(brief(found), ['SW508 warning default/web']);
-    assert.match(found[0]?.remedy.command ?? '', /--slice=kubepods-burstable-poduid_web\.slice -p Delegate=yes/);
+    assert.match(found[0]?.remedy.command ?? '', /^sandwarden anchor --slice kubepods-burstable-poduid_web\.slice$/);
   });
   test('a neighbour in the same QoS class holds it up, and is named', () => {
     const neighbour = { uid: 'uid-n', qos: 'burstable' as const };
     const found = findings({ pods: [...hollow.pods, neighbour] });
     assert.deepEqual(brief(found), ['SW508 warning default/web', 'SW509 warning kubepods-burstable.slice']);
     assert.match(found[1]?.evidence[0]?.text ?? '', /uid_n\.slice\/cri-containerd-uid-n\.scope/);
-    // kubelet takes what has `pod` in its name for a pod's, and deletes it.
-    assert.doesNotMatch(found[1]?.remedy.command?.match(/--unit=(\S+)/)?.[1] ?? 'pod', /pod/);
+    assert.equal(found[1]?.remedy.command, 'sandwarden anchor --node');
   });
-  test('an anchor in its slice, or beside it, is no neighbour', () => {
+  test('an anchor in its slice, or beside it, holds it: nothing to say', () => {
     const own = podCgroupPath('systemd', 'burstable', 'uid-web');
     const anchored = [{ uid: 'uid-web', qos: 'burstable' as const, scopes: ['sandwarden-anchor-web.scope'] }];
     assert.deepEqual(brief(findings({ pods: [...anchored, ...inSlices.slice(1)] })), []);
     const slice = own.slice(0, own.lastIndexOf('/'));
-    const files = { [`/sys/fs/cgroup${slice}/sandwarden-anchor-burstable.scope/cgroup.procs`]: '9\n' };
     const neighbour = { uid: 'uid-n', qos: 'burstable' as const };
-    assert.deepEqual(brief(findings({ pods: [...hollow.pods, neighbour], files })), ['SW508 warning default/web']);
+    const beside = (name: string, above = slice) => {
+      const files = { [`/sys/fs/cgroup${above}/${name}/cgroup.procs`]: '9\n' };
+      return brief(findings({ pods: [...hollow.pods, neighbour], files }));
+    };
+    assert.deepEqual(beside('sandwarden-anchor-burstable.scope'), []);
+    assert.deepEqual(beside('sandwarden-anchor-burstable.service'), []);
+    // One above holds the controllers of this slice, and not those of the pods in it.
+    assert.deepEqual(beside('sandwarden-anchor-guaranteed.service', '/kubepods.slice').length, 2);
+    assert.deepEqual(beside('somebody-elses.scope'), ['SW508 warning default/web']);
+  });
+  test('an anchor that is not delegated, or that cannot hold what is missing, changes nothing', () => {
+    const slice = '/kubepods.slice/kubepods-burstable.slice';
+    const path = `${slice}/sandwarden-anchor-burstable.service`;
+    const files = { [`/sys/fs/cgroup${path}/cgroup.procs`]: '9\n' };
+    const tree = readCgroups(fakeTree({ ...hollow, files }));
+    const told = applyDelegation(tree, `ControlGroup=${path}\nDelegate=no\n`);
+    const found = (cgroups: typeof tree) => brief(findings({}, { ...both, more: { cgroups: known(cgroups) } }));
+    assert.deepEqual(found(told), ['SW508 warning default/web']);
+    assert.deepEqual(found(tree), []);
+    const lacks = fakeTree({ ...hollow, files, subtree: { [slice]: 'cpu memory hugetlb pids' } });
+    assert.deepEqual(found(readCgroups(lacks)), ['SW501 warning default/web', 'SW508 warning default/web']);
   });
   test('with the cgroupfs driver systemd owns no slice, and nothing is said', () => {
     assert.deepEqual(brief(findings({ ...hollow, driver: 'cgroupfs' })), []);

@@ -1,4 +1,11 @@
-import { type CgroupFacts, type CgroupScope, type CgroupSlice, isAnchor, type PodCgroup } from '../../model/cgroups.ts';
+import {
+  type CgroupFacts,
+  type CgroupScope,
+  type CgroupSlice,
+  isAnchor,
+  isUnitDirectory,
+  type PodCgroup,
+} from '../../model/cgroups.ts';
 import type { NamedPod } from '../pod-name.ts';
 import { hang, wrap } from './layout.ts';
 import { marksOf, paint, type Style, shown } from './style.ts';
@@ -88,7 +95,7 @@ class TreeWriter {
   #scope(scope: CgroupScope, parent: string): Branch {
     const says =
       scope.delegated === undefined
-        ? scope.path.endsWith('.scope')
+        ? isUnitDirectory(scope.path)
           ? this.#dim('systemd did not tell whether it is delegated')
           : ''
         : scope.delegated

@@ -1,5 +1,14 @@
 import { describePod } from '../../model/sandbox.ts';
-import { describeStops, isEmpty, isLoop, type PodInTree, podsInTree, treeOf } from '../cgroup-facts.ts';
+import {
+  describeStops,
+  isAnchored,
+  isEmpty,
+  isLoop,
+  lastPart,
+  type PodInTree,
+  podsInTree,
+  treeOf,
+} from '../cgroup-facts.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 
@@ -22,7 +31,7 @@ On a busy node the scopes of other pods in the same QoS class hide it (SW509).`,
   evidence: 'the slice, its `populated 0`, the handler of the sandbox',
   remedy: {
     tier: 'disruptive',
-    text: 'Hold the slice with a delegated scope and one living process in it, or one for the whole QoS class.',
+    text: 'Hold the slice with a delegated scope and one living process in it, or one for the whole QoS class: an anchor.',
   },
   sources: [
     'systemd src/core/cgroup.c unit_get_own_mask, unit_get_delegate_mask',
@@ -32,9 +41,10 @@ On a busy node the scopes of other pods in the same QoS class hide it (SW509).`,
   examine: (facts) => emptyPods(facts).map((pod) => findingOf(pod)),
 };
 
-/** The running pods whose slice holds nothing, where systemd owns the slices. */
+/** The running pods whose slice holds nothing and is held by no anchor, where systemd owns the slices. */
 export function emptyPods(facts: Facts): PodInTree[] {
-  if (treeOf(facts)?.mode !== 'v2') return [];
+  const tree = treeOf(facts);
+  if (tree?.mode !== 'v2') return [];
   // A pod whose name is refused is killed and made anew all the time: its slice is empty in between.
   const refused = new Set(facts.cures.map((cure) => cure.view.uid));
   return podsInTree(facts).filter(
@@ -45,7 +55,8 @@ export function emptyPods(facts: Facts): PodInTree[] {
       settled &&
       outside.length === 0 &&
       cgroup?.driver === 'systemd' &&
-      isEmpty(cgroup),
+      isEmpty(cgroup) &&
+      !isAnchored(tree, cgroup),
   );
 }
 
@@ -66,10 +77,8 @@ function findingOf({ view, cgroup, stops }: PodInTree) {
     ],
     remedy: {
       tier: 'disruptive' as const,
-      text: 'put a delegated scope with one process into its slice; it lasts as long as the process',
-      command:
-        `systemd-run --scope --slice=${cgroup?.path.split('/').at(-1)} -p Delegate=yes ` +
-        `--unit=sandwarden-anchor-${view.uid} sleep infinity &`,
+      text: 'hold its slice with an anchor, a delegated scope with one process; or those of all pods (--node)',
+      command: `sandwarden anchor --slice ${lastPart(cgroup?.path ?? '')}`,
     },
     pods: [name],
   };

@@ -53,10 +53,8 @@ function findingOf(path: string, pods: readonly PodInTree[], tree: CgroupFacts) 
       ],
       remedy: {
         tier: 'disruptive' as const,
-        text: 'put a delegated scope with one process into this slice: it holds it for all of its pods',
-        command:
-          `systemd-run --scope --slice=${lastPart(path)} -p Delegate=yes ` +
-          `--unit=sandwarden-anchor-${cgroup.qos} sleep infinity &`,
+        text: 'hold it, for all of its pods, with a delegated unit and one process that does not go: an anchor',
+        command: 'sandwarden anchor --node',
       },
       pods: pods.map((each) => describePod(each.view)),
     },

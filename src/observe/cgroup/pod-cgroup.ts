@@ -1,4 +1,4 @@
-import type { CgroupScope, PodCgroup } from '../../model/cgroups.ts';
+import { type CgroupScope, isUnitDirectory, type PodCgroup } from '../../model/cgroups.ts';
 import type { CgroupFs } from './cgroup-fs.ts';
 import { processesOf } from './stray.ts';
 
@@ -12,8 +12,8 @@ export function lookInside(fs: CgroupFs, base: string, pod: PodCgroup, processes
   return {
     ...pod,
     ...(populated === undefined ? {} : { populated }),
-    scopes: inside.filter((each) => each.path.endsWith('.scope')),
-    others: inside.filter((each) => !each.path.endsWith('.scope')),
+    scopes: inside.filter((each) => isUnitDirectory(each.path)),
+    others: inside.filter((each) => !isUnitDirectory(each.path)),
   };
 }
 

@@ -2,6 +2,7 @@ import { qosPath, uidOfPodDirectory } from '../../model/cgroup-names.ts';
 import {
   type CgroupFacts,
   type CgroupSlice,
+  isUnitDirectory,
   type PodCgroup,
   type QosClass,
   qosClasses,
@@ -53,7 +54,7 @@ function readTree(fs: CgroupFs, tree: PodsTree, { root, required, all }: TreeCon
     // A node without a pod of this class has no directory for some moments at kubelet's start.
     if (names === undefined) continue;
     const level = qos === 'guaranteed' ? 'kubepods' : qos;
-    const scopes = names.filter((name) => name.endsWith('.scope'));
+    const scopes = names.filter(isUnitDirectory);
     const slice = sliceOf(
       fs,
       path,

@@ -5,7 +5,7 @@ import { looking } from './looking.ts';
 export const anchorCommands: readonly CommandSpec[] = [
   {
     name: 'anchor',
-    summary: 'hold the slice of a pod, or those of all pods, so that systemd takes no controller away',
+    summary: 'hold the slices of pods, so that no controller is taken away',
     about:
       'Puts a delegated scope with one sleeping process (about 250 KiB) into a slice. As long as it is there systemd ' +
       'keeps every controller in the slice and in all above it, and kubelet has no reason to kill pods whose ' +

@@ -52,8 +52,9 @@ export const causeRules: readonly CauseRule[] = [
     causes: ['SW201'],
     effects: ghostCodes,
     because: 'sandboxes of a boot that ends without a shutdown come back dead, with their names reserved',
-    shares: [],
-    withinMs: 30 * MINUTE,
+    shares: ['end'],
+    // The node may have been without power for weeks.
+    withinMs: 10_000 * HOUR,
     decidedBy: 'their creation dates: they are of the boot before',
   },
   {

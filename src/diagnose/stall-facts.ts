@@ -86,6 +86,7 @@ function trendOf(log: KernelLog, thisHour: number): Stalls['trend'] {
   return now * 1.5 <= before ? 'falling' : 'steady';
 }
 
-function isStallKind(kind: KernelKind): boolean {
+/** Whether SW402 counts a kind. */
+export function isStallKind(kind: KernelKind): boolean {
   return (stallKinds as readonly KernelKind[]).includes(kind);
 }

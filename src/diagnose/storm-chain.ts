@@ -34,7 +34,7 @@ export function stormLinks(facts: Facts, findings: readonly Finding[]): Link[] {
 /** Why a cause holds, in words: `SW302: the sidecars of … (pod longhorn-system/x; 2 min later)`. */
 export function describeCause({ cause, rule, shared, lagNs }: HeldCause): string {
   const when = lagNs === null ? [] : [lagNs > 0n ? `${describeDuration(lagNs)} later` : 'at the same time'];
-  const what = shared === undefined ? [] : [`both of ${shared}`];
+  const what = shared === undefined ? [] : [`shared: ${shared}`];
   const proof = [...what, ...when].join('; ');
   return `${cause.code}: ${rule.because}${proof === '' ? '' : ` (${proof})`}`;
 }
@@ -63,6 +63,7 @@ export function causeNodes(facts: Facts, findings: readonly Finding[]): CauseNod
 function objectsOf(facts: Facts, code: string, group: readonly Finding[]): Set<string> {
   const pods = group.flatMap((each) => each.pods);
   const objects = new Set(pods.map((each) => `pod:${each}`));
+  if (/^SW(?:201|10[1249])$/.test(code)) objects.add('end:of the last boot');
   if (/^SW3\d\d$/.test(code)) {
     for (const each of pods) objects.add(`sidecars:${each.slice(0, each.indexOf('/'))}`);
     for (const { object } of group) objects.add(`driver:${object.name}`);

@@ -55,6 +55,8 @@ export const limits = {
   kubeRequestTimeoutMs: 3_000,
   /** Deadline of one write to the Kubernetes API: admission webhooks may take 10 s each (their default deadline). */
   kubeWriteTimeoutMs: 30_000,
+  /** An exec plugin of a kubeconfig (aws, gke-gcloud-auth-plugin) that prints no credentials within this time is ended. */
+  kubeExecMs: 30_000,
   /** How often one request is sent where the server says when to try again (429 and Retry-After). */
   kubeTries: 4,
   /**
@@ -232,6 +234,8 @@ export const limits = {
   watchWriters: 2_000,
   /** A watch that is told how long lasts at most this long: what a timer holds, less a day. */
   watchForMs: 23 * 24 * 3_600_000,
+  /** A watch begins without the names of pods where the runtime does not tell them within this time. */
+  watchNamesWaitMs: 1_000,
   /** The pods are listed again for a name that is not known yet, at most so often. */
   watchNamesEveryMs: 5_000,
 
@@ -248,6 +252,32 @@ export const limits = {
   /** SW402: stalls count as going on for this long, and a single one is no pattern yet. */
   stallsCurrentForMs: 3_600_000,
   stallsWorthWarning: 3,
+
+  /** incident: how far back it looks without --since, and the most that --since may ask for. */
+  incidentSinceMs: 3 * 86_400_000,
+  incidentLongestMs: 90 * 86_400_000,
+  /** incident: deadline and size of the journal that is read; 10 million lines are 6 GiB as JSON. */
+  incidentReadMs: 15 * 60_000,
+  incidentBytes: 32 * 1024 * 1024 * 1024,
+  /** incident: boots that are looked at, and hours of one boot with counts of their own. */
+  incidentBoots: 500,
+  incidentHours: 24 * 90,
+  /** incident: pods, sandboxes and drivers of one boot that are told apart. */
+  incidentNames: 1_000,
+  /** incident: a boot without an entry of its shutdown in its last minutes did not end in order. */
+  shutdownWithinMs: 5 * 60_000,
+  /** incident: failures of lease or status this close are one freeze, of at least this many over at least this long. */
+  freezeGapMs: 180_000,
+  freezeFailures: 3,
+  freezeAtLeastMs: 60_000,
+  /** incident: kubelet fails its lease until the API server is up. */
+  freezeNotBeforeMs: 300_000,
+  /** incident: a kubelet that wrote a line a minute for an hour and then none for this long has frozen. */
+  silenceMs: 600_000,
+  silenceLinesPerHour: 60,
+  /** incident: records of a crash in pstore, and bytes of each that are looked at. */
+  pstoreFiles: 64,
+  pstoreBytes: 64 * 1024,
 
   /** The largest record of /dev/kmsg: PRINTK_MESSAGE_MAX is 2 KiB, escapes and a dictionary make it longer. */
   kmsgRecordBytes: 16 * 1024,

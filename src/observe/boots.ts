@@ -62,13 +62,18 @@ const shutdownMessages: ReadonlySet<string> = new Set([
  */
 export function endOfBoot(lastLines: readonly LogLine[]): 'clean' | 'unclean' | 'unknown' {
   if (lastLines.length === 0) return 'unknown';
-  const isEnd = (line: LogLine) =>
+  return lastLines.some(isEndOfBoot) ? 'clean' : 'unclean';
+}
+
+/** Whether one line is written where a boot is ended in order, and nowhere else. */
+export function isEndOfBoot(line: LogLine): boolean {
+  return (
     (line.messageId !== undefined && shutdownMessages.has(line.messageId)) ||
     ((line.comm === 'systemd' || line.comm === 'systemd-shutdow' || line.pid === 1) &&
       /^Reached target .{0,60}(?:Shutdown|Power[- ]?Off|Reboot|Halt|Kexec)|^(?:Shutting down|Powering off|Rebooting)\b|^Syncing filesystems/i.test(
         line.text.slice(0, 200),
-      ));
-  return lastLines.some(isEnd) ? 'clean' : 'unclean';
+      ))
+  );
 }
 
 function micros(from: unknown): bigint | undefined {

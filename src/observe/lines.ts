@@ -13,8 +13,13 @@ export class LineSplitter {
   push(chunk: Buffer): void {
     let start = 0;
     for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, start)) {
-      this.#keep(chunk.subarray(start, end));
-      this.end();
+      if (this.#size === 0 && end - start <= this.#maxBytes) {
+        // Most lines lie in one chunk: they are decoded where they are.
+        if (end > start) this.#onLine(chunk.toString('utf8', start, end));
+      } else {
+        this.#keep(chunk.subarray(start, end));
+        this.end();
+      }
       start = end + 1;
     }
     this.#keep(chunk.subarray(start));

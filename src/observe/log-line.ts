@@ -59,7 +59,8 @@ export function apartMs(a: Moment, b: Moment): number {
   return Math.abs(Number(ns)) / 1e6;
 }
 
-function parseRecord(json: string): Record<string, unknown> | undefined {
+/** The fields of one line of `journalctl -o json`, or undefined where it is none: cut off, or no object. */
+export function parseRecord(json: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(json);
     return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -72,7 +73,8 @@ function parseRecord(json: string): Record<string, unknown> | undefined {
   }
 }
 
-function messageText(message: unknown): string {
+/** MESSAGE as text; see parseJournalLine. */
+export function messageText(message: unknown): string {
   if (typeof message === 'string') return message;
   if (!Array.isArray(message)) return '';
   if (message.every((each) => typeof each === 'string')) return message.join(' ');

@@ -135,7 +135,7 @@ describe('the chain', () => {
 
   test('stalls come of the churn where the dumps name runc', () => {
     const link = linkOf(kernel([trouble('rcu-expedited', 90, 300, 5)], [{ task: 'runc:[2:INIT]', count: 9 }]), 'SW402');
-    assert.match(link?.because ?? '', /^SW401: each start of a container .* \(both of task runc/);
+    assert.match(link?.because ?? '', /^SW401: each start of a container .* \(shared: task runc/);
     assert.equal(link?.others, undefined);
   });
 

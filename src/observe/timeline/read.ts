@@ -1,0 +1,144 @@
+import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
+import type { Timeline, TimelineBoot, TimelineGap } from '../../model/incident.ts';
+import { limits } from '../../model/limits.ts';
+import type { Boot } from '../../model/node.ts';
+import { safeText } from '../../model/safe-text.ts';
+import { parseBootList } from '../boots.ts';
+import { type Run, run } from '../child.ts';
+import { kubeletUnits } from '../journal.ts';
+import { BootReader } from './boot.ts';
+import { parseEntry, runtimeUnits } from './entry.ts';
+import { readCrashes } from './pstore.ts';
+
+export interface TimelineSource {
+  readonly sinceNs: bigint;
+  /** This machine's boot; absent where the journal is another machine's. */
+  readonly bootId?: string;
+  /** A journal file or a directory of them, in place of this machine's journal. */
+  readonly journal?: { readonly path: string; readonly isDirectory: boolean };
+  /** Prefix of the paths of pstore; pstore is not looked at where the journal is another machine's. */
+  readonly root?: string;
+  readonly run?: Run;
+}
+
+/**
+ * The journal of all boots since a date, line by line and with bounded memory, in the order in which it was written:
+ * by boot and by the kernel's count in each, whatever the wall clock did. A journal that is damaged is read as far as it
+ * can be, and says so. Throws ERR_FORBIDDEN, ERR_COMMAND_MISSING, ERR_NOT_SUPPORTED where nothing could be read.
+ */
+export async function readTimeline(source: TimelineSource): Promise<Omit<Timeline, 'healed' | 'hostname'>> {
+  const gaps: TimelineGap[] = [];
+  const listed = await listBoots(source, gaps);
+  const { boots, lines } = await readBoots(source, listed, gaps);
+  const here = source.journal === undefined;
+  const crashes = here ? await readCrashes(source.root ?? '', source.sinceNs, gaps) : [];
+  return { sinceNs: source.sinceNs, lines, boots, crashes, gaps };
+}
+
+const FIELDS = '--output-fields=MESSAGE,MESSAGE_ID,_TRANSPORT,_PID,_SYSTEMD_UNIT';
+
+/** What is asked of journalctl: only lines of those who tell something, by fields that nobody can forge. */
+export function journalArgv(source: TimelineSource, listed: readonly Boot[]): [string, ...string[]] {
+  const groups = [
+    ['_TRANSPORT=kernel'],
+    ['_TRANSPORT=driver'],
+    ['_PID=1'],
+    [...kubeletUnits, ...runtimeUnits].map((unit) => `_SYSTEMD_UNIT=${unit}`),
+  ];
+  const wanted = wantedBoots(listed, source.sinceNs);
+  // A boot whose clock was wrong begins before the date that is asked for, though it came after: then boots are named.
+  const jumped = wanted.slice(1).some((each) => each.firstNs < source.sinceNs);
+  const ofBoots = jumped ? wanted.map((each) => `_BOOT_ID=${each.bootId}`) : [];
+  const since = jumped ? [] : [`--since=@${source.sinceNs > 0n ? source.sinceNs / 1_000_000_000n : 0n}`];
+  const matches = groups.flatMap((group, index) => [...(index === 0 ? [] : ['+']), ...group, ...ofBoots]);
+  return ['journalctl', ...where(source), '--no-pager', '--all', '-o', 'json', FIELDS, ...since, ...matches];
+}
+
+async function listBoots(source: TimelineSource, gaps: TimelineGap[]): Promise<Boot[]> {
+  const runner = source.run ?? run;
+  try {
+    const { stdout } = await runner(['journalctl', ...where(source), '-q', '--no-pager', '--list-boots', '-o', 'json']);
+    return parseBootList(stdout, source.bootId);
+  } catch (error) {
+    if (!isSandwardenError(error, 'ERR_COMMAND_FAILED')) throw error;
+    gaps.push(gapOf('the list of boots', error));
+    return [];
+  }
+}
+
+async function readBoots(
+  source: TimelineSource,
+  listed: readonly Boot[],
+  gaps: TimelineGap[],
+): Promise<{ boots: TimelineBoot[]; lines: number }> {
+  const readers = new Map<string, BootReader>();
+  let [lines, broken] = [0, 0];
+  const onLine = (json: string) => {
+    const entry = parseEntry(json);
+    if (!entry) {
+      if (json.startsWith('{')) broken++;
+      return;
+    }
+    lines++;
+    const known = readers.get(entry.bootId);
+    if (known) return known.add(entry);
+    if (readers.size >= limits.incidentBoots) return;
+    const reader = new BootReader(entry);
+    readers.set(entry.bootId, reader);
+    reader.add(entry);
+  };
+  const bounds = { onLine, timeoutMs: limits.incidentReadMs, maxBytes: limits.incidentBytes };
+  try {
+    const { stderr } = await (source.run ?? run)(journalArgv(source, listed), bounds);
+    complain(stderr, lines, gaps);
+  } catch (error) {
+    // What was read before it broke off is worth telling.
+    if (!isSandwardenError(error, 'ERR_COMMAND_FAILED') || lines === 0) throw error;
+    gaps.push(gapOf('the journal', error));
+  }
+  if (broken > 0) gaps.push(brokenLines(broken));
+  // In the order in which their first line was written: the list of journalctl goes by dates, which may be wrong.
+  const known = new Map(listed.map((each) => [each.bootId, each]));
+  const boots = [...readers].map(([bootId, reader], index) => {
+    const isLast = index === readers.size - 1;
+    const boot = reader.result(known.get(bootId), isLast);
+    return bootId === source.bootId ? { ...boot, end: 'running' as const } : boot;
+  });
+  return { boots, lines };
+}
+
+/** What journalctl says on the side: no permission, damaged files. */
+function complain(stderr: string, lines: number, gaps: TimelineGap[]): void {
+  if (lines === 0 && /not seeing messages|insufficient permissions|No journal files were opened/i.test(stderr)) {
+    throw new SandwardenError('ERR_FORBIDDEN', 'no permission to read the journal of the system', {
+      hint: 'Run it as root, or as a member of the group systemd-journal.',
+    });
+  }
+  const damage = stderr.split('\n').filter((line) => /corrupt|truncated|Bad message|unclean|cannot|failed/i.test(line));
+  const [first] = damage;
+  if (first === undefined) return;
+  gaps.push({
+    source: 'the journal',
+    message: `damaged: ${safeText(first.trim(), 300)}${damage.length > 1 ? ` (and ${damage.length - 1} more)` : ''}`,
+    hint: '`journalctl --verify` says which files; what is in them after the damage is missing here.',
+  });
+}
+
+function gapOf(source: string, { message, hint }: SandwardenError): TimelineGap {
+  return { source, message: `broke off: ${message}`, hint };
+}
+
+function brokenLines(count: number): TimelineGap {
+  const message = `${count} ${count === 1 ? 'line' : 'lines'} could not be read, or had no date`;
+  return { source: 'the journal', message, hint: '`journalctl --verify` says what is damaged.' };
+}
+
+function wantedBoots(listed: readonly Boot[], sinceNs: bigint): readonly Boot[] {
+  const from = listed.findIndex((each) => each.lastNs >= sinceNs);
+  return from === -1 ? [] : listed.slice(from).slice(-limits.incidentBoots);
+}
+
+function where({ journal }: TimelineSource): string[] {
+  if (journal === undefined) return [];
+  return [journal.isDirectory ? `--directory=${journal.path}` : `--file=${journal.path}`];
+}

@@ -21,10 +21,12 @@ export async function openNode(args: Args, env: Io['env'], options: PlanOptions)
   const eyes = await openEyes(args, env);
   try {
     const { runtime } = eyes;
+    const directory = args.value('state-dir') ?? defaultStateDir;
+    const readEntries = async () => (await readJournal(journalStore(directory))).entries;
     const lookAgain = async (): Promise<Look> => {
       const snapshot = await eyes.look();
       const listedUptimeNs = eyes.clock.uptimeNs();
-      const material = changes && (await gatherMaterial(snapshot, changes));
+      const material = changes && (await gatherMaterial(snapshot, changes, await readEntries()));
       return { snapshot, diagnosis: diagnose(snapshot), plan: makePlan(snapshot, options, material), listedUptimeNs };
     };
     const world =
@@ -32,12 +34,11 @@ export async function openNode(args: Args, env: Io['env'], options: PlanOptions)
     const changes = world?.changes;
     const look = await lookAgain();
     if (!look.snapshot.sandboxes.known || world === undefined) throw blind(look);
-    const directory = args.value('state-dir') ?? defaultStateDir;
     return {
       look,
       world,
       bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
-      readJournal: async () => (await readJournal(journalStore(directory))).entries,
+      readJournal: readEntries,
       openState: () => openStateDir(directory),
       [Symbol.asyncDispose]: () => eyes[Symbol.asyncDispose](),
     };

@@ -76,7 +76,7 @@ function planDriver(facts: Facts, options: PlanOptions, material: Material): Pla
     .flatMap((rule) => rule.examine(facts))
     .filter((each) => each.severity !== 'info' && isWanted(options, each.code, each.object.name, '', ''));
   const [first] = found;
-  if (config === undefined || first === undefined) return { actions: [], refusals: [], pods: [] };
+  if (config === undefined || first === undefined) return planOwed(facts, options, material);
   const refused = (reason: string, lift?: string): Plan => {
     const refusal = { object: config.file, target: config.file, reason, ...(lift === undefined ? {} : { lift }) };
     return { actions: [], refusals: [{ ...refusal, code: first.code } satisfies Refusal], pods: [] };
@@ -87,6 +87,24 @@ function planDriver(facts: Facts, options: PlanOptions, material: Material): Pla
   const pods = [...new Set(found.flatMap((each) => each.pods))].sort();
   return { actions: actionsOf(cure, config, first, facts), refusals: [], pods };
 }
+
+/** The last step of a heal that was cut off before it. */
+function planOwed(facts: Facts, options: PlanOptions, { owed }: Material): Plan {
+  const started = valueOr(facts.snapshot.kubelet, undefined)?.startedUptimeNs;
+  if (owed === undefined || started === undefined || started > owed.sinceUptimeNs) return nothing;
+  const { unit, code } = owed;
+  if (!isWanted(options, code, unit, '', '')) return nothing;
+  const action: Action = { code, tier: 'disruptive', ...restartingKubelet(unit, 'the runtime') };
+  if (options.allow.includes('disruptive')) return { actions: [action], refusals: [], pods: [] };
+  const reason = `would restart ${unit}: an earlier run was cut off before it`;
+  return {
+    actions: [],
+    refusals: [{ object: unit, target: unit, code, reason, lift: '--allow=disruptive' }],
+    pods: [],
+  };
+}
+
+const nothing: Plan = { actions: [], refusals: [], pods: [] };
 
 function cureOf(facts: Facts, config: RuntimeConfigFacts, material: Material): Cure | string {
   if (wouldRefuse(facts)) return 'the runtime would not start with its files as they are: mend them first';

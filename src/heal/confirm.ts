@@ -61,6 +61,11 @@ export function fellOut(actions: readonly Action[], second: Plan): Map<Action, s
       left.set(action, 'it was not the same in the second look');
     }
   }
+  // Without the files that they were for, restarts would only disturb.
+  const gone = new Set([...left.keys()].flatMap(({ guard }) => ('files' in guard ? guard.restarts : [])));
+  for (const action of actions) {
+    if (gone.has(action.target) && !left.has(action)) left.set(action, 'of no use without the files it was for');
+  }
   return left;
 }
 

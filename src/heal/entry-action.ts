@@ -46,6 +46,31 @@ function parseGuard(value: unknown): Action['guard'] {
         unit: asText(from.unit, 'unit'),
         ...(from.on === undefined ? {} : { on: asList(from.on, 'on', asText) }),
       };
+    case 'unlink-socket':
+      return {
+        kind,
+        path: asText(from.path, 'path'),
+        device: asText(from.device, 'device'),
+        inode: asText(from.inode, 'inode'),
+      };
+    case 'delete-pod':
+      return {
+        kind,
+        namespace: asText(from.namespace, 'namespace'),
+        name: asText(from.name, 'name'),
+        uid: asText(from.uid, 'uid'),
+        driver: asText(from.driver, 'driver'),
+        folder: asText(from.folder, 'folder'),
+        socket: asText(from.socket, 'socket'),
+      };
+    case 'delete-attachment':
+      return {
+        kind,
+        name: asText(from.name, 'name'),
+        uid: asText(from.uid, 'uid'),
+        driver: asText(from.driver, 'driver'),
+        volume: asText(from.volume, 'volume'),
+      };
     case 'set-allowed-cpus':
       return {
         kind,

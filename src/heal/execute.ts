@@ -11,7 +11,7 @@ import type { RunMode } from './entries.ts';
 import type { Journal } from './journal.ts';
 import { openIntents, resolveLeftovers } from './leftovers.ts';
 import type { Identity, Look, World } from './ports.ts';
-import type { OnProgress } from './progress.ts';
+import type { OnProgress, Resumed } from './progress.ts';
 import { elapsedMs, readIdentity, runActions, Stop } from './run.ts';
 import type { HealState } from './state-dir.ts';
 import { notChecked, verify } from './verify.ts';
@@ -87,16 +87,21 @@ async function actUntilStopped(session: Session, stop: Stop, affordable: Plan): 
   const kept = new Set(affordable.actions);
   for (const each of plan.actions) if (!kept.has(each)) skipped.set(each, budgetReason(each, affordable));
   const onWait = (waitMs: number) => session.onProgress({ kind: 'confirming', elapsedMs: elapsedOf(session), waitMs });
+  const already = new Set<Action>();
   let done: ActionOutcome[] = [];
   try {
     const identity = await readIdentity(session);
-    await resume(session, identity);
-    const actions = affordable.actions;
+    const resumed = await resume(session, identity);
+    const actions = affordable.actions.filter((each) => !(session.undoes !== undefined && isRestarted(each, resumed)));
+    for (const each of affordable.actions) if (!actions.includes(each)) already.add(each);
+    const unfounded = restartsWithoutFiles(session, resumed, actions);
+    for (const each of unfounded) skipped.set(each, 'the files it was for were put back; run it again for a new plan');
     const isSure = kubeletDown || session.undoes !== undefined;
-    const asked = { world, look, actions, identity, kubeletDown, isSure, startedNs, signal, onWait };
+    const founded = actions.filter((each) => !unfounded.includes(each));
+    const asked = { world, look, actions: founded, identity, kubeletDown, isSure, startedNs, signal, onWait };
     const left = await confirm(asked);
     for (const [action, why] of left) skipped.set(action, why);
-    const confirmed = actions.filter((each) => !left.has(each));
+    const confirmed = founded.filter((each) => !left.has(each));
     done = await act(session, stop, confirmed, identity);
   } catch (error) {
     // Before the first act: an act that goes wrong puts it into `stop` itself.
@@ -105,9 +110,26 @@ async function actUntilStopped(session: Session, stop: Stop, affordable: Plan): 
   }
   const ended = new Map(done.map((each) => [each.action, each]));
   const notBegun = `not begun: ${stop.reason?.message ?? ''}`;
-  return plan.actions.map(
-    (action) => ended.get(action) ?? { action, result: 'skipped', why: skipped.get(action) ?? notBegun, tookMs: 0 },
-  );
+  const ofOther = (action: Action): ActionOutcome => {
+    if (already.has(action)) return { action, result: 'already', why: 'the run before had come to it', tookMs: 0 };
+    return { action, result: 'skipped', why: skipped.get(action) ?? notBegun, tookMs: 0 };
+  };
+  return plan.actions.map((action) => ended.get(action) ?? ofOther(action));
+}
+
+/** The plan was made before what was cut off was put back: a restart for those files alone would change nothing. */
+function restartsWithoutFiles({ journal }: Session, resumed: readonly Resumed[], actions: readonly Action[]): Action[] {
+  const guards = openIntents(journal.entries).map((each) => each.action.guard);
+  const undone = guards.filter((_, index) => resumed[index]?.found === 'undone');
+  const units = new Set(undone.flatMap((guard) => ('files' in guard ? guard.restarts : [])));
+  if (actions.some(({ guard }) => 'files' in guard && guard.restarts.length > 0)) return [];
+  return actions.filter((each) => units.has(each.target));
+}
+
+/** Taking back goes by the journal, in which the restart of a run that was cut off had no end yet. */
+function isRestarted({ kind, object }: Action, resumed: readonly Resumed[]): boolean {
+  const isRestart = kind === 'restart-runtime' || kind === 'restart-kubelet';
+  return isRestart && resumed.some((each) => each.kind === kind && each.object === object && each.found === 'done');
 }
 
 function budgetReason(action: Action, affordable: Plan): string {
@@ -115,14 +137,15 @@ function budgetReason(action: Action, affordable: Plan): string {
   return refusal?.reason ?? 'over budget';
 }
 
-async function resume(session: Session, identity: Identity): Promise<void> {
+async function resume(session: Session, identity: Identity): Promise<readonly Resumed[]> {
   const { journal, world, look, state, signal } = session;
   const open = openIntents(journal.entries);
   const last = open.at(-1);
-  if (last === undefined) return;
+  if (last === undefined) return [];
   const { bootId, backups } = state;
   const left = await resolveLeftovers(journal, { world, look, identity, bootId, signal, backups });
   session.onProgress({ kind: 'resumed', elapsedMs: elapsedOf(session), runId: last.runId, left });
+  return left;
 }
 
 function act(session: Session, stop: Stop, actions: readonly Action[], baseline: Identity): Promise<ActionOutcome[]> {

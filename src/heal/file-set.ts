@@ -109,7 +109,12 @@ export async function finishFiles(guard: FilesGuard, ports: FilesPorts): Promise
   if (foreign.length > 0) {
     return { done: false, why: `${foreign.join(', ')} was changed by somebody since, and is left as it is` };
   }
-  const isWhole = states.every((each) => each === 'after');
+  // What is taken back is all to be found in the copies; what was planned was in the memory of a process that is gone.
+  const isBack = guard.kind === 'restore-files' && states.includes('after');
+  const isWhole = states.every((each) => each === 'after') || (isBack && (await drawRest(guard, states, ports)));
+  for (const { after, folders } of isWhole ? guard.files : []) {
+    if (after === undefined) await changes.removeFolders(folders);
+  }
   const why = isWhole ? await unlessRefused(guard, changes) : undefined;
   if (isWhole && why === undefined) return { done: true, why: 'it is written, and it is good' };
   const { left } = await putBack(guard, ports);
@@ -119,6 +124,23 @@ export async function finishFiles(guard: FilesGuard, ports: FilesPorts): Promise
     done: false,
     why: states.includes('after') ? 'half of it was written; it was put back' : 'nothing of it was written',
   };
+}
+
+/** Puts the rest of a change in its place; false where the copies for it are not all there. */
+async function drawRest(
+  guard: FilesGuard,
+  states: readonly Standing[],
+  { changes, backups }: FilesPorts,
+): Promise<boolean> {
+  const rest = guard.files.filter((_, index) => states[index] === 'before');
+  const contents = new Map<string, Buffer>();
+  for (const { path, after } of rest) {
+    const content = after && (await backups.read(after.sha256));
+    if (after && content === undefined) return false;
+    if (content !== undefined) contents.set(path, content);
+  }
+  for (const step of rest) await put(step, 'after', contents.get(step.path), changes);
+  return true;
 }
 
 async function unlessRefused(guard: FilesGuard, changes: NodeChanges): Promise<string | undefined> {

@@ -8,6 +8,7 @@ import type { Journal } from './journal.ts';
 import type { Backups } from './node-changes.ts';
 import type { Identity, Look, World } from './ports.ts';
 import type { Resumed } from './progress.ts';
+import { storageLeftover } from './storage-leftovers.ts';
 
 /** The intents of a journal that no outcome answers: a run that was killed left them. Pure. */
 export function openIntents(entries: readonly Entry[]): IntentEntry[] {
@@ -84,6 +85,10 @@ async function lookAfter(intent: IntentEntry, now: Now): Promise<Pick<Resumed, '
     case 'order-unit':
     case 'restore-files':
       return await endFiles(guard, now);
+    case 'unlink-socket':
+    case 'delete-pod':
+    case 'delete-attachment':
+      return await storageLeftover(guard, now.world, now.signal);
     case 'set-allowed-cpus': {
       if (rebooted) return done('the node was rebooted since, and it lasts until then');
       const { changes, clock } = now.world;

@@ -5,7 +5,9 @@ import { emptyPods } from '../diagnose/rules/sw508.ts';
 import { isSandwardenError } from '../model/errors.ts';
 import { valueOr } from '../model/observed.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import type { Entry } from './entries.ts';
 import type { FileNow, NodeChanges } from './node-changes.ts';
+import { type OwedRestart, owedRestart } from './owed.ts';
 
 /**
  * What a plan that writes needs beside the snapshot. It stays in memory: the files may hold passwords of registries,
@@ -19,6 +21,8 @@ export interface Material {
   readonly cpus?: string;
   /** AllowedCPUs of the pods' slices that hold nothing. */
   readonly allowedCpus: ReadonlyMap<string, string>;
+  /** The restart of kubelet that a run was cut off before. */
+  readonly owed?: OwedRestart;
 }
 
 /** Where the drop-in for the order of a runtime's unit stands. */
@@ -27,7 +31,11 @@ export function orderPath(unit: string): string {
 }
 
 /** Reads what a plan may need, after a look. What cannot be read is missing in it, and refused by the plan. */
-export async function gatherMaterial(snapshot: Snapshot, changes: NodeChanges): Promise<Material> {
+export async function gatherMaterial(
+  snapshot: Snapshot,
+  changes: NodeChanges,
+  entries: readonly Entry[] = [],
+): Promise<Material> {
   const slices = emptyPods(buildFacts(snapshot)).flatMap(({ cgroup }) => (cgroup ? [lastPart(cgroup.path)] : []));
   const config = snapshot.runtimeConfig?.known ? snapshot.runtimeConfig.value : undefined;
   const paths = config === undefined ? [] : pathsOf(config);
@@ -45,9 +53,11 @@ export async function gatherMaterial(snapshot: Snapshot, changes: NodeChanges): 
     const value = await orUndefined(() => changes.readProperty(slice, 'AllowedCPUs'));
     if (value !== undefined) allowedCpus.set(slice, value);
   }
+  const owed = owedRestart(entries, valueOr(snapshot.node, undefined)?.bootId);
   return {
     files,
     allowedCpus,
+    ...(owed === undefined ? {} : { owed }),
     ...(kubeletUnit === undefined ? {} : { kubeletUnit }),
     ...(cpus === undefined ? {} : { cpus: cpus.replaceAll(',', ' ') }),
   };

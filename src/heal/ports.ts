@@ -4,6 +4,7 @@ import type { Plan } from '../model/plan.ts';
 import type { Container, Sandbox } from '../model/sandbox.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { NodeChanges } from './node-changes.ts';
+import type { StorageWorld } from './storage-world.ts';
 
 /**
  * What the executor does to a node and reads of it. The command line wires it to CRI, systemd and /proc; tests to a
@@ -32,6 +33,8 @@ export interface World {
   restartUnit(unit: string): Promise<void>;
   /** Files and units; absent on a node of which nothing but CRI may be changed (the embedded one, at boot). */
   readonly changes?: NodeChanges;
+  /** CSI's sockets and the Kubernetes API; absent where there are no credentials, and on an embedded node without. */
+  readonly storage?: StorageWorld;
 }
 
 export interface Look {

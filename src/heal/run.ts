@@ -4,11 +4,14 @@ import { limits } from '../model/limits.ts';
 import type { Action, ActionOutcome } from '../model/plan.ts';
 import type { ActContext, Check, Done, Performer, StillRight } from './actions/action.ts';
 import { orderUnit, restoreFiles, writeConfig } from './actions/change-files.ts';
+import { deleteAttachment } from './actions/delete-attachment.ts';
+import { deletePod } from './actions/delete-pod.ts';
 import { killCni } from './actions/kill-cni.ts';
 import { removeSandbox } from './actions/remove-sandbox.ts';
 import { restartKubelet } from './actions/restart-kubelet.ts';
 import { isSameRuntime, restartRuntime } from './actions/restart-runtime.ts';
 import { setAllowedCpus } from './actions/set-allowed-cpus.ts';
+import { unlinkSocket } from './actions/unlink-socket.ts';
 import { within } from './deadline.ts';
 import type { Entry } from './entries.ts';
 import type { Journal } from './journal.ts';
@@ -24,6 +27,9 @@ const performers = [
   restartRuntime,
   restartKubelet,
   setAllowedCpus,
+  unlinkSocket,
+  deletePod,
+  deleteAttachment,
 ] as const satisfies readonly Performer[];
 
 /** The first surprise, or Ctrl-C: after it nothing new begins. */
@@ -203,6 +209,7 @@ async function act(action: Action, run: Run, gate: Gate): Promise<Acted> {
 /** What a check that does not say `go` comes to. */
 function ended(check: Check, run: Run): Acted {
   if ('already' in check) return { result: 'already', why: check.already };
+  if ('leave' in check) return { result: 'skipped', why: check.leave };
   if ('go' in check) throw new Error('an act that may begin has not ended');
   run.stop.with(check.surprise);
   return { result: 'skipped', why: check.surprise.message };

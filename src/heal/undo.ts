@@ -32,16 +32,18 @@ export async function planUndo(
   const restarts = new Set<string>();
   for (const intent of intents.toReversed()) {
     const found = await inverseOf(intent, ports, bootId);
-    if (found === undefined) continue;
-    if ('guard' in found) actions.push(found);
+    if (found === undefined) for (const each of stillOwed(intent, entries, bootId)) restarts.add(each);
+    else if ('guard' in found) actions.push(found);
     else refusals.push(found);
-    if ('guard' in found && found.guard.kind === 'restore-files')
+    if (found !== undefined && 'guard' in found && found.guard.kind === 'restore-files') {
       for (const each of found.guard.restarts) restarts.add(each);
+    }
   }
   const [runtime, kubelet] = restarts;
-  const code = actions.find((each) => each.guard.kind === 'restore-files')?.code ?? '';
-  if (runtime !== undefined) actions.push(restartOf('restart-runtime', runtime, code));
-  if (kubelet !== undefined) actions.push(restartOf('restart-kubelet', kubelet, code));
+  const code =
+    intents.find(({ action: { guard } }) => 'files' in guard && guard.restarts.length > 0)?.action.code ?? '';
+  const kindOf = (unit: string) => kindsOfRestart(intents).get(unit) ?? 'restart-runtime';
+  for (const unit of [runtime, kubelet]) if (unit !== undefined) actions.push(restartOf(kindOf(unit), unit, code));
   return { runId, plan: { actions, refusals, pods: [] } };
 }
 
@@ -56,6 +58,36 @@ export function undoable(entries: readonly Entry[]): ReadonlyMap<string, string>
   );
   const runs = new Set(entries.filter((each) => done.has(each.seq)).map((each) => each.runId));
   return new Map([...runs].filter((each) => !undone.has(each)).map((each) => [each, undoIdOf(each)]));
+}
+
+/** Which unit is the runtime's and which is kubelet's: they are listed in the order they are restarted. */
+function kindsOfRestart(intents: readonly IntentEntry[]): Map<string, 'restart-runtime' | 'restart-kubelet'> {
+  const kinds = new Map<string, 'restart-runtime' | 'restart-kubelet'>();
+  for (const { action } of intents) {
+    const [runtime, kubelet] = 'files' in action.guard ? action.guard.restarts : [];
+    if (runtime !== undefined) kinds.set(runtime, 'restart-runtime');
+    if (kubelet !== undefined) kinds.set(kubelet, 'restart-kubelet');
+  }
+  return kinds;
+}
+
+/** The restarts that an earlier taking back was cut off before, in this boot. */
+function stillOwed({ action, runId }: IntentEntry, entries: readonly Entry[], bootId: string): string[] {
+  if (!('files' in action.guard)) return [];
+  const runs = new Set(
+    entries.flatMap((each) => (each.kind === 'run-start' && each.undoes === runId ? [each.runId] : [])),
+  );
+  const results = new Map(
+    entries.flatMap((each) => (each.kind === 'outcome' ? [[each.of, each.result] as const] : [])),
+  );
+  const acts = entries.filter((each) => each.kind === 'intent').filter((each) => each.at.bootId === bootId);
+  const back = acts.findLast(
+    (each) => runs.has(each.runId) && each.action.kind === 'restore-files' && each.action.target === action.target,
+  );
+  const isOver = back === undefined || !['done', undefined].includes(results.get(back.seq));
+  if (isOver) return [];
+  const since = acts.filter((each) => each.seq > back.seq && results.get(each.seq) === 'done');
+  return action.guard.restarts.filter((unit) => !since.some((each) => each.action.target === unit));
 }
 
 function runNamed(entries: readonly Entry[], id: string): string {

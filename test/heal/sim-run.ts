@@ -8,6 +8,11 @@ import { SimWorld } from './sim-world.ts';
 export function simNode(setUp: (world: SimWorld) => void = () => undefined) {
   const world = new SimWorld();
   setUp(world);
+  return nodeOf(world);
+}
+
+/** The same around a world of another kind. */
+export function nodeOf<W extends SimWorld>(world: W) {
   const disk = new SimDisk(world.clock);
   const machine = new SimMachine();
   world.isIntended = async (target) => {

@@ -153,7 +153,12 @@ export class SimWorld implements World {
     }
   }
 
-  async #call(call: string, id: string): Promise<void> {
+  #call(call: string, id: string): Promise<void> {
+    return this.touch(call, id);
+  }
+
+  /** A call reaches the node: it is noted, and may be stopped. */
+  async touch(call: string, id: string): Promise<void> {
     this.calls.push(`${call} ${id}`.trim());
     await this.before(call, id);
   }

@@ -34,6 +34,8 @@ export type Check =
   | { readonly go: true; readonly read: string }
   /** Nothing is left to be done. */
   | { readonly already: string }
+  /** This one is left alone, for this reason; the run goes on. */
+  | { readonly leave: string }
   | { readonly surprise: SandwardenError };
 
 export interface Done {

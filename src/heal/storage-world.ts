@@ -1,0 +1,57 @@
+import type { CsiDriver, RegistrationSocket, VolumeAttachment } from '../model/csi.ts';
+import type { Pod } from '../model/node.ts';
+import type { Observed } from '../model/observed.ts';
+
+/** What healing does to CSI and reads of it: sockets of this node, and objects of the Kubernetes API. */
+export interface StorageWorld {
+  /** The driver behind a socket, asked now; undefined where there is no socket. */
+  readDriver(socket: string): Promise<CsiDriver | undefined>;
+  /** A registration socket as it is now, with its owner; undefined where there is none. */
+  readRegistration(path: string): Promise<RegistrationSocket | undefined>;
+  /**
+   * Removes a socket if it is still this file, still refuses and no process has it bound, all looked at immediately
+   * before, in the open folder and without following a link. `changed`: it is not so any more.
+   */
+  unlinkSocket(path: string, file: { device: string; inode: string }): Promise<'removed' | 'gone' | 'changed'>;
+  /** A pod as the API has it now; undefined where it is gone. */
+  readPodObject(namespace: string, name: string): Promise<PodObject | undefined>;
+  /** Deletes exactly this state of this pod: ERR_KUBE_CONFLICT where it is another by now. */
+  deletePod(namespace: string, name: string, of: Version): Promise<void>;
+  /** This node as the API has it now; undefined where there is no such node. */
+  readNodeObject(): Promise<NodeObject | undefined>;
+  /** undefined where it is gone. */
+  readAttachment(name: string): Promise<AttachmentObject | undefined>;
+  /** Whether the volume is mounted on this node, by the kernel's own list of mounts. */
+  isMounted(volume: string): Promise<boolean>;
+  deleteAttachment(name: string, of: Version): Promise<void>;
+  /** Argo CD's Applications; undefined where the cluster has none. */
+  applications(): Promise<Observed<Applications> | undefined>;
+}
+
+export interface Version {
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
+export interface PodObject {
+  readonly pod: Pod;
+  readonly resourceVersion: string;
+}
+
+export interface NodeObject {
+  readonly deleting: boolean;
+  /** The unique names of volumes that kubelet has in use: `kubernetes.io/csi/DRIVER^HANDLE`. */
+  readonly volumesInUse: readonly string[];
+}
+
+export interface AttachmentObject {
+  readonly attachment: VolumeAttachment;
+  readonly resourceVersion: string;
+  /** The volume's name in node.status.volumesInUse; undefined where its PersistentVolume does not say. */
+  readonly uniqueName: string | undefined;
+}
+
+export interface Applications {
+  readonly total: number;
+  readonly red: readonly { readonly name: string; readonly why: string }[];
+}

@@ -46,10 +46,10 @@ export interface AnchorNode {
 type Asked = Pick<Args, 'argument' | 'second' | 'flag' | 'value'>;
 
 /** `sandwarden anchor` on a node. Throws ERR_USAGE for options that do not go together. */
-export async function anchor(node: AnchorNode, args: Asked, io: Pick<Io, 'env' | 'stdout'>): Promise<ExitCode> {
+export async function anchor(node: AnchorNode, args: Asked, io: Io): Promise<ExitCode> {
   checkOptions(args);
   const write = (data: object, text: (style: ReturnType<typeof styleOf>) => string) => {
-    const style = styleOf(io as Io, args.flag('no-color'));
+    const style = styleOf(io, args.flag('no-color'));
     io.stdout.write(
       args.value('output') === 'json' ? jsonText({ format: 'sandwarden.anchors/1', ...data }) : text(style),
     );

@@ -52,7 +52,7 @@ export function started(child: ChildProcess, program: string): Promise<void> {
 const SPARED = '-998';
 
 /** In a pod at its memory limit the kernel would gain nothing from killing it. A container may not say so: no harm. */
-async function spareFromOom(pid: number): Promise<void> {
+export async function spareFromOom(pid: number): Promise<void> {
   try {
     await using file = await open(`/proc/${pid}/oom_score_adj`, constants.O_WRONLY);
     await file.write(SPARED);

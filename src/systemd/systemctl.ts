@@ -5,7 +5,7 @@ import { limits } from '../model/limits.ts';
 import { safeText } from '../model/safe-text.ts';
 import { isUnitName, type ScopeSpec, type SystemdBus, type UnitState } from './bus.ts';
 import { checkName, failedJob, releaseOf } from './dbus-systemd.ts';
-import { started } from './holder.ts';
+import { spareFromOom, started } from './holder.ts';
 
 /** Runs a program and gives its output; observe/child.ts has the real one. */
 export type RunProgram = (
@@ -17,7 +17,7 @@ export type RunProgram = (
  * systemd by its own programs, for where there is no system bus: early at boot, or on a host without dbus. As root they
  * use systemd's private socket, whose protocol is nobody else's business.
  */
-export async function systemdOverPrograms(run: RunProgram): Promise<SystemdBus> {
+export async function systemdOverPrograms(run: RunProgram, path = PATH): Promise<SystemdBus> {
   const systemctl = (...args: string[]) => asked(run, ['systemctl', ...args], limits.systemdJobTimeoutMs);
   // Without systemd as the first process this fails, and says so.
   const version = await systemctl('show', '--property=Version', '--value');
@@ -36,7 +36,7 @@ export async function systemdOverPrograms(run: RunProgram): Promise<SystemdBus> 
         return isUnitName(name) ? [name] : [];
       });
     },
-    startScope: (scope) => startScope(scope, unit),
+    startScope: (scope) => startScope(scope, unit, path),
     startUnit: async (name) => {
       checkName(name);
       if ((await unit(name)) === undefined) {
@@ -50,22 +50,24 @@ export async function systemdOverPrograms(run: RunProgram): Promise<SystemdBus> 
       checkName(name);
       if ((await unit(name)) !== undefined) await systemctl('stop', '--', name);
     },
-    setProperties: () => {
-      throw new SandwardenError(
-        'ERR_SYSTEMD_UNREACHABLE',
-        'properties are set over the system bus, and there is none',
-        {
-          hint: 'systemctl start dbus.socket',
-        },
-      );
+    setProperties: async () => {
+      throw new SandwardenError('ERR_SYSTEMD_UNREACHABLE', 'properties are set over the system bus: there is none', {
+        hint: 'systemctl start dbus.socket',
+      });
     },
     reload: async () => void (await systemctl('daemon-reload')),
     [Symbol.asyncDispose]: async () => undefined,
   };
 }
 
+const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
+
 /** systemd-run makes a scope of itself and then becomes the program. */
-async function startScope(scope: ScopeSpec, unit: (name: string) => Promise<UnitState | undefined>): Promise<void> {
+async function startScope(
+  scope: ScopeSpec,
+  unit: (name: string) => Promise<UnitState | undefined>,
+  path: string,
+): Promise<void> {
   checkName(scope.name);
   checkName(scope.slice);
   const args = ['--scope', '--quiet', '--collect', `--unit=${scope.name}`, `--slice=${scope.slice}`];
@@ -75,7 +77,7 @@ async function startScope(scope: ScopeSpec, unit: (name: string) => Promise<Unit
     [...args, `--description=${scope.description}`, ...properties, '--', ...scope.command],
     {
       cwd: '/',
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+      env: { PATH: path, LC_ALL: 'C' },
       detached: true,
       stdio: ['ignore', 'ignore', 'pipe'],
     },
@@ -90,6 +92,8 @@ async function startScope(scope: ScopeSpec, unit: (name: string) => Promise<Unit
       if (child.exitCode === null && child.signalCode === null) return;
       throw failedJob(`start ${scope.name}`, said.trim().split('\n')[0] || `exit ${child.exitCode}`);
     });
+    // systemd-run has become the process by now.
+    if (child.pid !== undefined) await spareFromOom(child.pid);
   } catch (error) {
     child.kill('SIGKILL');
     throw error;

@@ -40,10 +40,12 @@ export async function lookOnce(
   return { snapshot, diagnosis: diagnose(snapshot) };
 }
 
-const liveOptions = ['runtime-endpoint', 'kubelet-log', 'runtime-log', 'kubeconfig', 'node-name', 'timeout'];
+const liveOptions = ['runtime-endpoint', 'kubelet-log', 'runtime-log', 'kubeconfig', 'node-name', 'timeout', 'watch'];
 
-/** What a look reads beyond what a check needs. */
-export type LookMore = Pick<ObserveOptions, 'allCgroups'>;
+/** What a look reads beyond what a check needs, and what was seen before it. */
+export type LookMore = Pick<ObserveOptions, 'allCgroups'> & {
+  readonly controllerChanges?: Snapshot['controllerChanges'] | undefined;
+};
 
 /** What looks at this node, as often as it is asked, over one connection. */
 export interface Eyes extends AsyncDisposable {
@@ -73,7 +75,7 @@ export async function openEyes(args: Args, env: Io['env'], more: LookMore = {}):
     version,
     askPods: podsAsker(asking, clock),
     askVolumes: volumesAsker(asking, clock),
-    ...more,
+    ...(more.allCgroups ? { allCgroups: true } : {}),
     ...(flag === undefined ? {} : { endpoint: flag }),
     ...(cri && info ? { cri, criEndpointInfo: info } : {}),
     ...(kubeletLogFile === undefined ? {} : { kubeletLogFile }),
@@ -82,7 +84,10 @@ export async function openEyes(args: Args, env: Io['env'], more: LookMore = {}):
   return {
     clock,
     runtime: cri && info && { cri, info },
-    look: () => observe(options),
+    look: async () => {
+      const { controllerChanges } = more;
+      return { ...(await observe(options)), ...(controllerChanges === undefined ? {} : { controllerChanges }) };
+    },
     [Symbol.asyncDispose]: async () => cri?.close(),
   };
 }

@@ -10,7 +10,9 @@ import { openEyes } from './look.ts';
 
 /** `sandwarden snapshot`. */
 export async function run(args: Args, io: Io): Promise<ExitCode> {
-  await using eyes = await openEyes(args, io.env, { allCgroups: true });
+  const controllerChanges =
+    args.value('watch') === undefined ? undefined : await (await import('./watching.ts')).watchFirst(args, io);
+  await using eyes = await openEyes(args, io.env, { allCgroups: true, controllerChanges });
   const text = encodeSnapshot(await eyes.look());
   const path = args.value('output');
   if (path === undefined || path === '-') io.stdout.write(text);

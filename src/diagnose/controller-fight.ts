@@ -39,7 +39,7 @@ export function fightsOf({ changes = [] }: Pick<ControllerChanges, 'changes'>): 
   return [...Map.groupBy(changes, ({ path, controller }) => `${path} ${controller}`).values()].flatMap(fightOf);
 }
 
-/** `cpuset left kubepods-besteffort.slice 6 times in 3 min: taken by systemd (pid 1), put back by kubelet (pid 376)`. */
+/** `cpuset left kubepods-burstable.slice 6 times in 3 min: taken by systemd (pid 1), put back by kubelet (pid 376)`. */
 export function describeFight(fight: Fight, watchedNs: bigint): string {
   const { controller, path, gone, back, takers, putters, missing } = fight;
   const slice = sliceName(path);
@@ -47,7 +47,8 @@ export function describeFight(fight: Fight, watchedNs: bigint): string {
   if (gone === 0) return `${controller} came back to ${slice}, put there by ${describeParties(putters)}`;
   const returned = back === 0 ? '' : `, put back by ${describeParties(putters)}`;
   const now = missing ? '; it is missing now' : '';
-  return `${controller} left ${slice} ${times(gone)} in ${within}: taken by ${describeParties(takers)}${returned}${now}`;
+  const left = `${controller} left ${slice} ${times(gone)} in ${within}`;
+  return `${left}: taken by ${describeParties(takers)}${returned}${now}`;
 }
 
 /** `systemd (pid 1)`, `runc (12 processes)`, `systemd (pid 1) or kubelet (pid 376)`, `somebody who was not named`. */

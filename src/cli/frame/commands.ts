@@ -4,6 +4,7 @@ import { cgroupCommands } from './cgroup-commands.ts';
 import type { CommandSpec, OptionSpec } from './command.ts';
 import { installCommands } from './install-commands.ts';
 import { looking } from './looking.ts';
+import { watchCommands } from './watch-commands.ts';
 
 const severitiesAndAll = ['error', 'warning', 'info', 'all'] as const;
 
@@ -20,6 +21,12 @@ const stateDir: OptionSpec = {
   value: 'DIR',
   completes: 'directory',
   says: 'where the journal is (/var/lib/sandwarden)',
+};
+
+const watchBefore: OptionSpec = {
+  name: 'watch',
+  value: 'DURATION',
+  says: 'first watch who takes controllers away for so long (90s, 3m), for SW502',
 };
 
 /**
@@ -51,6 +58,7 @@ export const commands: readonly CommandSpec[] = [
         says: 'the least severity that makes the exit code other than 0; default warning',
       },
       { name: 'snapshot', value: 'FILE', completes: 'file', says: 'check a recorded node in place of this one' },
+      watchBefore,
       ...looking,
     ],
     examples: [
@@ -58,6 +66,7 @@ export const commands: readonly CommandSpec[] = [
       ['sandwarden check -o json --show all', 'Everything, for a script.'],
       ['sandwarden check --fail-on error || page-somebody', 'Only pods that are down count.'],
       ['sandwarden check --snapshot node.json', 'A node recorded elsewhere.'],
+      ['sandwarden check --watch 90s', 'Who takes controllers away from pods?'],
     ],
     load: () => import('../check.ts'),
   },
@@ -138,6 +147,7 @@ export const commands: readonly CommandSpec[] = [
       'sandboxes, and no secrets: no environment, no command lines, no annotations but those of kubelet.',
     options: [
       { name: 'output', short: 'o', value: 'FILE', completes: 'file', says: 'write to FILE, not to the terminal' },
+      watchBefore,
       ...looking,
     ],
     examples: [
@@ -164,6 +174,7 @@ export const commands: readonly CommandSpec[] = [
     load: () => import('../history.ts'),
   },
   ...cgroupCommands,
+  ...watchCommands,
   ...anchorCommands,
   ...bootCommands,
   ...installCommands,

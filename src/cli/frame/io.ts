@@ -12,6 +12,8 @@ export interface Io {
 
 export interface Output {
   write(text: string): void;
+  /** Calls `handler` once when nobody reads any more (`| head -1`): what goes on for ever can end then. */
+  whenGone?(handler: () => void): void;
   readonly isTerminal: boolean;
   readonly columns: number | undefined;
   /** Whether this stream takes colours by NO_COLOR, FORCE_COLOR, TERM and what it is connected to. */

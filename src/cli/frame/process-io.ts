@@ -18,8 +18,10 @@ export function processIo(): Io {
 
 function outputOver(stream: WriteStream): Output {
   let gone = false;
+  const told: (() => void)[] = [];
   stream.on('error', (error: NodeJS.ErrnoException) => {
     gone = true;
+    for (const each of told.splice(0)) each();
     // The reader closed the pipe (`| head -1`): it has what it wanted.
     if (error.code === 'EPIPE') return;
     process.exitCode = ExitCode.outputFailed;
@@ -28,6 +30,9 @@ function outputOver(stream: WriteStream): Output {
   return {
     write: (text) => {
       if (!gone) stream.write(text);
+    },
+    whenGone: (handler) => {
+      told.push(handler);
     },
     isTerminal: stream.isTTY === true,
     get columns() {

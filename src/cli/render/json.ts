@@ -3,7 +3,16 @@
  * them. Nothing is shortened or changed: what a terminal would obey is written with JSON's own escapes.
  */
 export function jsonText(value: unknown): string {
-  const text = JSON.stringify(value, (_key, each: unknown) => plain(each), 2);
+  return encoded(value, 2);
+}
+
+/** `jsonText` on one line, for a stream of objects. */
+export function jsonLine(value: unknown): string {
+  return encoded(value);
+}
+
+function encoded(value: unknown, indent?: number): string {
+  const text = JSON.stringify(value, (_key, each: unknown) => plain(each), indent);
   return `${text.replace(OBEYED, escapesOf)}\n`;
 }
 

@@ -61,7 +61,10 @@ function whatGoesOn({ controller, path, takers, putters, seen, missing }: Flap):
     case 'stops':
       return `${controller} is missing at ${where} again: kubelet has put it back before, and somebody takes it away`;
     case 'writers':
-      return `${controller} comes and goes at ${where}: ${describeParties(takers)} takes it away, ${describeParties(putters)} puts it back`;
+      return (
+        `${controller} comes and goes at ${where}: ${describeParties(takers)} takes it away, ` +
+        `${describeParties(putters)} puts it back`
+      );
     case 'changes': {
       const { gone, back } = seen.fight;
       const taken = `${describeParties(takers)} took ${controller} away from ${where} ${times(gone)}`;

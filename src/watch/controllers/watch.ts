@@ -44,6 +44,14 @@ export interface SliceState extends WatchedSlice {
   readonly handsDown: readonly string[] | undefined;
 }
 
+/** What a slice with pods in it does not hand down. */
+export interface MissingControllers {
+  readonly path: string;
+  readonly controllers: readonly string[];
+  /** The uids of the pods. */
+  readonly pods: readonly string[];
+}
+
 interface Armed {
   readonly slice: WatchedSlice;
   inode: bigint | undefined;
@@ -102,6 +110,16 @@ export class ControllerWatch {
     return [...this.#armed.values()]
       .map(({ slice, handsDown }) => ({ ...slice, handsDown }))
       .toSorted((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  /** The slices with pods in them that lack something now: one listing for each that lacks something. */
+  missing(): MissingControllers[] {
+    const { fs, base } = this.#options;
+    return this.slices().flatMap((slice) => {
+      const controllers = this.required.filter((each) => slice.handsDown?.includes(each) === false);
+      const pods = controllers.length === 0 ? [] : podsIn(fs, base, slice);
+      return pods.length === 0 ? [] : [{ path: slice.path, controllers, pods }];
+    });
   }
 
   /** All that was seen until now. */

@@ -1,0 +1,22 @@
+import { SandwardenError } from '../../model/errors.ts';
+import { safeText } from '../../model/safe-text.ts';
+
+/** `90s`, `5m`, `1h`, `250ms`, `90` (seconds) as milliseconds, at most `mostMs`. Throws ERR_USAGE for what is none. */
+export function readDuration(typed: string, option: string, mostMs: number): number {
+  const [, digits = '', unit = 's'] = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|min|h|d)?$/.exec(typed) ?? [];
+  const ms = Math.round(Number.parseFloat(digits) * (UNIT_MS[unit] ?? Number.NaN));
+  if (ms > 0 && ms <= mostMs) return ms;
+  const why = ms > mostMs ? `is longer than ${Math.floor(mostMs / 86_400_000)} d` : 'is no duration';
+  throw new SandwardenError('ERR_USAGE', `'${safeText(typed, 60)}' ${why} for '${option}'`, {
+    hint: `Write it as '${option} 90s', '5m' or '1h'.`,
+  });
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};

@@ -164,11 +164,11 @@ function checkOptions(args: Asked): void {
   const targets = (['pod', 'slice', 'node'] as const).filter((each) => args.flag(each));
   const given = (names: readonly string[]) => names.filter((each) => args.flag(each)).map((each) => `'--${each}'`);
   if (argument === undefined) {
+    if (args.flag('all')) throw usage("'--all' belongs to 'anchor release'", "Did you mean '--node'?");
     if (targets.length !== 1) {
       const found = targets.length === 0 ? 'nothing to hold was named' : `${given(targets).join(' and ')} contradict`;
       throw usage(`anchor: ${found}`, "Write one of '--node', '--pod NAMESPACE/NAME' and '--slice SLICE'.");
     }
-    if (args.flag('all')) throw usage("'--all' belongs to 'anchor release'", "Did you mean '--node'?");
     if (args.flag('until-reboot') && !args.flag('node')) {
       throw usage("'--until-reboot' belongs to '--node'", "A pod's anchor ends with its pod.");
     }

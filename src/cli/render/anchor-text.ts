@@ -43,7 +43,7 @@ export function heldText(held: readonly HeldSlice[], style: Style): string {
 /** `anchor list` for people: a table, or where it does not fit a paragraph for each. */
 export function anchorsText(anchors: readonly ListedAnchor[], uptimeNs: bigint, style: Style): string {
   if (anchors.length === 0) return 'Nothing is held here.\n';
-  const head = ['NAME', 'HOLDS', 'LASTS', 'STATE', 'SINCE', 'MEMORY'];
+  const head = ['NAME', 'HOLDS', 'LASTS', 'STATE', 'AGE', 'MEMORY'];
   const rows = anchors.map((each) => cells(each, uptimeNs, style));
   const widths = head.map((word, column) => Math.max(word.length, ...rows.map((row) => columnsOf(row[column] ?? ''))));
   const width = widths.reduce((sum, each) => sum + each + 2, -2);
@@ -69,10 +69,11 @@ function cells(
 }
 
 function paragraphs(rows: readonly (readonly string[])[], style: Style): string {
-  const lines = rows.flatMap(([name = '', holds, lasts, state, since, memory]) => [
-    ...hang(paint(style, 'bold', name), style.width, ''),
-    ...hang(`holds ${holds}, lasts ${lasts}, ${state}, since ${since}, ${memory}`, style.width, '  '),
-  ]);
+  const lines = rows.flatMap(([name = '', holds, lasts, state, age = '-', memory = '-']) => {
+    const says = [`holds ${holds} (${lasts})`, state, ...(age === '-' ? [] : [`for ${age}`]), memory];
+    const text = says.filter((each) => each !== '-').join(', ');
+    return [...hang(paint(style, 'bold', name), style.width, ''), ...hang(text, style.width, '  ')];
+  });
   return `${lines.join('\n')}\n`;
 }
 

@@ -116,14 +116,14 @@ function ghosts(boot: TimelineBoot, before: TimelineBoot | undefined, axis: Axis
 
 function driver(boot: TimelineBoot, of: DriverEpisode, axis: Axis): Episode {
   const plugins = (boot.ghosts?.pods ?? []).filter(isNodePlugin);
-  const blocked = plugins.length === 0 ? '' : `; its node plugin is among the refused pods: ${some(plugins)}`;
+  const blocked = plugins.length === 0 ? '' : `its node plugin was among the refused pods (${some(plugins)}); `;
   return episode(boot, axis, {
     code: 'SW301',
     id: of.driver,
     first: of.first,
     last: of.last,
-    text: `the CSI driver ${of.driver} was not there${blocked}`,
-    evidence: `${thousands(of.count)} times: ${of.text}`,
+    text: `the CSI driver ${of.driver} was not there`,
+    evidence: `${blocked}told ${thousands(of.count)} times: ${of.text}`,
     objects: [
       `driver:${of.driver}`,
       ...plugins.flatMap((each) => [`pod:${each}`, `sidecars:${each.slice(0, each.indexOf('/'))}`]),

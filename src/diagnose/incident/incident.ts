@@ -18,7 +18,7 @@ export function readIncident(timeline: Timeline): Incident {
   const state =
     timeline.boots.length === 0 ? 'nothing-read' : loop.length > 0 ? 'loop' : episodes.length > 0 ? 'trouble' : 'quiet';
   return {
-    verdict: verdictOf(timeline, episodes, state, rounds.length),
+    verdict: verdictOf(timeline, episodes, state, rounds),
     state,
     chain,
     loop: loop.map((each) => episodes.indexOf(each)),
@@ -85,7 +85,12 @@ function linkOf(episode: Episode, held: readonly HeldCause[], loop: readonly Epi
   };
 }
 
-function verdictOf(timeline: Timeline, episodes: readonly Episode[], state: Incident['state'], rounds: number): string {
+function verdictOf(
+  timeline: Timeline,
+  episodes: readonly Episode[],
+  state: Incident['state'],
+  rounds: readonly Episode[][],
+): string {
   const { boots } = timeline;
   if (state === 'nothing-read') return 'Nothing could be read of this time: no boot has a line in it.';
   const facts = factsOf(boots);
@@ -100,9 +105,14 @@ function verdictOf(timeline: Timeline, episodes: readonly Episode[], state: Inci
     if (facts.length > 0) return `${head}; ${facts.join('; ')}. No loop: none of it leads back to its beginning.`;
     return `${head}; ${episodes.length === 1 ? 'one thing' : `${episodes.length} things`} to see, nothing that hurt pods.`;
   }
+  const [first, last] = [rounds.at(-1)?.[0], rounds.at(-1)?.at(-1)];
+  const took =
+    first === undefined || last === undefined || first.startNs === null || last.startNs === null
+      ? ''
+      : `, ${describeDuration(last.startNs - first.startNs)} later`;
   return (
-    `A loop that feeds itself (${count(rounds, 'closed round', 'closed rounds')}, ${count(resets, 'reset', 'resets')}): ` +
-    `${facts.join('; ')}. Each reset made what led to the next one.`
+    `A loop that feeds itself (${count(rounds.length, 'closed round', 'closed rounds')}, ` +
+    `${count(resets, 'reset', 'resets')}): ${facts.join('; ')}. Each reset made what led to the next one${took}.`
   );
 }
 

@@ -26,6 +26,12 @@ export function loopRate(boot: TimelineBoot): number {
   return minutes === 0 ? 0 : hours.reduce((sum, each) => sum + each.creations, 0) / minutes;
 }
 
+/** Creations a minute of one hour, of which the boot may have lived only a part. */
+export function perMinute(boot: TimelineBoot, { hour, creations }: TimelineHour): number {
+  const lived = Number(boot.last.monotonicUs ?? 0n) / 6e7 - hour * 60;
+  return creations / Math.min(Math.max(lived, 1), 60);
+}
+
 /** Whether a container crash-looped in this hour of the boot. */
 function isLooping(boot: TimelineBoot, hour: number): boolean {
   return boot.loops.some((each) => hourOf(each.first.monotonicUs) <= hour && hourOf(each.last.monotonicUs) >= hour);

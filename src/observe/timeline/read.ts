@@ -10,15 +10,19 @@ import { BootReader } from './boot.ts';
 import { parseEntry, runtimeUnits } from './entry.ts';
 import { readCrashes } from './pstore.ts';
 
-export interface TimelineSource {
+/** Which journal. */
+export interface JournalPlace {
+  /** A journal file or a directory of them, in place of this machine's journal. */
+  readonly journal?: { readonly path: string; readonly isDirectory: boolean };
+  readonly run?: Run;
+}
+
+export interface TimelineSource extends JournalPlace {
   readonly sinceNs: bigint;
   /** This machine's boot; absent where the journal is another machine's. */
   readonly bootId?: string;
-  /** A journal file or a directory of them, in place of this machine's journal. */
-  readonly journal?: { readonly path: string; readonly isDirectory: boolean };
   /** Prefix of the paths of pstore; pstore is not looked at where the journal is another machine's. */
   readonly root?: string;
-  readonly run?: Run;
 }
 
 /**
@@ -54,7 +58,13 @@ export function journalArgv(source: TimelineSource, listed: readonly Boot[]): [s
   return ['journalctl', ...where(source), '--no-pager', '--all', '-o', 'json', FIELDS, ...since, ...matches];
 }
 
-async function listBoots(source: TimelineSource, gaps: TimelineGap[]): Promise<Boot[]> {
+/** The date of the newest line of a journal, by its own clock; undefined where it has none or cannot be listed. */
+export async function endOfJournal(place: JournalPlace): Promise<bigint | undefined> {
+  const dates = (await listBoots(place, [])).map((each) => each.lastNs);
+  return dates.toSorted((a, b) => (a < b ? 1 : a > b ? -1 : 0))[0];
+}
+
+async function listBoots(source: JournalPlace & { readonly bootId?: string }, gaps: TimelineGap[]): Promise<Boot[]> {
   const runner = source.run ?? run;
   try {
     const { stdout } = await runner(['journalctl', ...where(source), '-q', '--no-pager', '--list-boots', '-o', 'json']);
@@ -138,7 +148,7 @@ function wantedBoots(listed: readonly Boot[], sinceNs: bigint): readonly Boot[] 
   return from === -1 ? [] : listed.slice(from).slice(-limits.incidentBoots);
 }
 
-function where({ journal }: TimelineSource): string[] {
+function where({ journal }: JournalPlace): string[] {
   if (journal === undefined) return [];
   return [journal.isDirectory ? `--directory=${journal.path}` : `--file=${journal.path}`];
 }

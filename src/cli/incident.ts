@@ -1,0 +1,135 @@
+import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { readIncident } from '../diagnose/incident/incident.ts';
+import { type HistoryRun, history } from '../heal/history.ts';
+import { readJournal } from '../heal/journal.ts';
+import { defaultStateDir, journalStore } from '../heal/state-dir.ts';
+import { ExitCode, isSandwardenError, SandwardenError } from '../model/errors.ts';
+import type { HealedRun, Timeline, TimelineGap } from '../model/incident.ts';
+import { limits } from '../model/limits.ts';
+import { safeText } from '../model/safe-text.ts';
+import { systemClock } from '../observe/clock.ts';
+import { plainBootId } from '../observe/log-line.ts';
+import { isErrno } from '../observe/read-file.ts';
+import { endOfJournal, readTimeline, type TimelineSource } from '../observe/timeline/read.ts';
+import type { Args } from './frame/command.ts';
+import type { Io } from './frame/io.ts';
+import { incidentHtml } from './render/incident-html.ts';
+import { incidentText } from './render/incident-text.ts';
+import { jsonText } from './render/json.ts';
+import { styleOf } from './render/style.ts';
+import { formatDate } from './render/time.ts';
+
+/** `sandwarden incident`. */
+export async function run(args: Args, io: Io): Promise<ExitCode> {
+  const journal = await journalOf(args.value('journal'));
+  const here = journal === undefined;
+  // Of a node that is dead the last days count, not these.
+  const endNs = here ? undefined : await endOfJournal({ journal });
+  const nowNs = endNs ?? systemClock().wallNs();
+  const sinceNs = readSince(args.value('since'), nowNs);
+  const source: TimelineSource = { sinceNs, ...(here ? { bootId: bootHere() } : { journal }) };
+  const read = await readTimeline(source);
+  const gaps: TimelineGap[] = [...read.gaps];
+  const stateDir = args.value('state-dir');
+  const healed = here || stateDir !== undefined ? await healedRuns(stateDir ?? defaultStateDir, sinceNs, gaps) : [];
+  const timeline: Timeline = { ...read, gaps, healed, ...(here ? { hostname: hostname() } : {}) };
+  const incident = readIncident(timeline);
+  const output = args.value('output') ?? 'text';
+  if (output === 'json') io.stdout.write(jsonText({ format: 'sandwarden.incident/1', ...incident, timeline }));
+  else if (output === 'html') io.stdout.write(incidentHtml(incident, timeline, nowNs));
+  else io.stdout.write(incidentText(incident, timeline, styleOf(io, args.flag('no-color'))));
+  return ExitCode.healthy;
+}
+
+/**
+ * What `--since` asks for, as a date by the wall clock: a duration before now, or a date. Throws ERR_USAGE for what is
+ * neither, lies after now, or is further back than `limits.incidentLongestMs`.
+ */
+export function readSince(typed: string | undefined, nowNs: bigint): bigint {
+  if (typed === undefined) return nowNs - BigInt(limits.incidentSinceMs) * 1_000_000n;
+  const shown = safeText(typed, 60);
+  const [, digits, unit] = /^(\d{1,6})(s|m|min|h|d|w)$/.exec(typed) ?? [];
+  const isDate = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:?\d{2})?)?$/.test(typed);
+  const ms = isDate ? Date.parse(typed.replace(' ', 'T')) : Number.NaN;
+  const sinceNs =
+    unit !== undefined ? nowNs - BigInt(digits ?? 0) * (UNIT_NS[unit] ?? 0n) : BigInt(ms || 0) * 1_000_000n;
+  if (unit === undefined && Number.isNaN(ms)) {
+    throw new SandwardenError('ERR_USAGE', `'${shown}' is no time for '--since'`, {
+      hint: "Write a duration ('12h', '2d', '3w') or a date ('2025-11-13', '2025-11-13T06:00:00Z').",
+    });
+  }
+  if (sinceNs > nowNs) {
+    throw new SandwardenError('ERR_USAGE', `'--since ${shown}' is after the end of the journal`, {
+      hint: `It ends at ${formatDate(nowNs)} by its own clock.`,
+    });
+  }
+  if (sinceNs < nowNs - BigInt(limits.incidentLongestMs) * 1_000_000n) {
+    const days = limits.incidentLongestMs / 86_400_000;
+    throw new SandwardenError('ERR_USAGE', `'--since ${shown}' is more than ${days} days before its end`, {
+      hint: `At most ${days} days are looked at.`,
+    });
+  }
+  return sinceNs;
+}
+
+const SECOND_NS = 1_000_000_000n;
+const UNIT_NS: Readonly<Record<string, bigint>> = {
+  s: SECOND_NS,
+  m: 60n * SECOND_NS,
+  min: 60n * SECOND_NS,
+  h: 3_600n * SECOND_NS,
+  d: 86_400n * SECOND_NS,
+  w: 604_800n * SECOND_NS,
+};
+
+async function journalOf(path: string | undefined): Promise<TimelineSource['journal']> {
+  if (path === undefined) return undefined;
+  try {
+    // An absolute path: journalctl is run in another directory, and takes no name for an option then.
+    return { path: resolve(path), isDirectory: (await stat(path)).isDirectory() };
+  } catch (error) {
+    if (!isErrno(error)) throw error;
+    throw new SandwardenError('ERR_FILE', `cannot read the journal '${safeText(path, 300)}': ${error.code}`, {
+      hint: 'Name a journal file (…/system.journal) or the directory of a machine (/var/log/journal/ID).',
+      cause: error,
+    });
+  }
+}
+
+function bootHere(): string {
+  return plainBootId(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')) ?? '';
+}
+
+/** What Sandwarden did here in this time, by its own journal. */
+async function healedRuns(stateDir: string, sinceNs: bigint, gaps: TimelineGap[]): Promise<HealedRun[]> {
+  try {
+    const { entries } = await readJournal(journalStore(stateDir));
+    return history(entries)
+      .filter((each) => each.startedAt.wallNs >= sinceNs)
+      .map((each) => ({
+        wallNs: each.startedAt.wallNs,
+        bootId: plainBootId(each.startedAt.bootId) ?? each.startedAt.bootId,
+        text: describeRun(each),
+      }));
+  } catch (error) {
+    if (!isSandwardenError(error)) throw error;
+    gaps.push({ source: 'our own journal', message: error.message, hint: error.hint });
+    return [];
+  }
+}
+
+function describeRun({ acts, mode, end }: HistoryRun): string {
+  const done = acts.filter((each) => each.result === 'done');
+  const removed = done.filter((each) => each.action.kind === 'remove-sandbox').length;
+  const others = [...new Set(done.map((each) => each.action.kind))].filter((kind) => kind !== 'remove-sandbox');
+  const did = [
+    ...(removed === 0 ? [] : [`removed ${removed} dead ${removed === 1 ? 'sandbox' : 'sandboxes'}`]),
+    ...others,
+    ...(done.length === 0 ? ['changed nothing'] : []),
+  ];
+  const how = end === undefined ? ', and was cut off' : end.recovery.state === 'recovered' ? '; all recovered' : '';
+  return `${mode === 'boot' ? 'at boot: ' : ''}${did.join(', ')}${how}`;
+}

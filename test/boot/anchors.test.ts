@@ -1,5 +1,5 @@
-// Goal: the units of a node are written whole or not at all, started only where their slice is, and taken away without a
-// trace. Method: fake roots, a systemd in memory, a failure at each call; systemd's own reader for the units.
+// Goal: the units of a node are written whole or not at all, started only where their slice is, and taken away without
+// a trace. Method: fake roots, a systemd in memory, a failure at each call; systemd's own reader for the units.
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';

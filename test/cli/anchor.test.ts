@@ -41,7 +41,7 @@ async function typed(
   assert.equal(request.kind, 'run');
   if (request.kind !== 'run') throw new Error('unreachable');
   let stdout = '';
-  const output = { isTerminal: false, columns: 160, takesColour: false };
+  const output = { isTerminal: false, columns: 100, takesColour: false };
   const io: Io = {
     env: { LC_ALL: 'C.UTF-8' },
     stdout: {
@@ -188,7 +188,7 @@ describe('list and release', () => {
     ]) {
       await typed(by === uidOf(1) ? `anchor --slice ${podSlice}` : 'anchor --pod default/vm', new Rooted(), { bus });
       const { stdout } = await typed('anchor list', files, { bus });
-      assert.match(stdout, /^NAME +HOLDS +LASTS/);
+      assert.match(stdout, /^sandwarden-anchor-\S+\n +holds \S+ \(slice\), active, for 59min/);
       const { stdout: said } = await typed(`anchor release ${by}`, files, { bus });
       assert.equal(said, `Released: sandwarden-anchor-${uidOf(1)}.scope.\n`);
     }

@@ -35,7 +35,11 @@ export class CallTimeout extends Error {
   override readonly name = 'CallTimeout';
 }
 
-/** Something that is asked of whoever is connected to a bus. */
+/**
+ * A client of D-Bus of our own. Eight methods and one signal are needed; the library that is kept up (dbus-native)
+ * would add a third to the size of the program, most of it an XML parser for introspection, and its CommonJS does not
+ * load from a bundle of ES modules. test/systemd/codec.test.ts has sd-bus judge what is written and read here.
+ */
 export interface BusConnection {
   /** Throws RemoteError, CallTimeout, WireFault; DBusFault where the body does not fit its signature. */
   call(call: Call, timeoutMs: number): Promise<Answer>;

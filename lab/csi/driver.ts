@@ -66,7 +66,7 @@ async function killed(child: ChildProcess, ended: Promise<unknown>): Promise<voi
   await ended;
 }
 
-/** What kubelet does with a registration socket: GetInfo, then NotifyRegistrationStatus (plugin_watcher, csi_plugin). */
+/** What kubelet does with a registration socket: GetInfo, then NotifyRegistrationStatus (operation_executor). */
 export async function registerAsKubelet(path: string, timeoutMs = 1_000): Promise<{ name: string; endpoint: string }> {
   const session = new UnixSession(path, timeoutMs);
   try {

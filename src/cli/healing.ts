@@ -102,7 +102,7 @@ const noTerminal = "sandwarden: nothing was done: there is no terminal to ask at
 
 /** Where a pod is down because of something that the plan does not mend, healing is not complete. */
 function podsLeft({ diagnosis }: Look, plan: Plan): string[] {
-  const mended = new Set(plan.pods);
+  const mended = new Set([...plan.pods, ...(plan.storage?.follow ?? [])]);
   const down = diagnosis.findings.filter((each) => each.severity === 'error').flatMap((each) => each.pods);
   return [...new Set(down)].filter((pod) => !mended.has(pod));
 }

@@ -11,6 +11,7 @@ import { version } from '../model/version.ts';
 import { systemClock } from '../observe/clock.ts';
 import type { EndpointInfo } from '../observe/cri.ts';
 import { findEndpoint } from '../observe/endpoint.ts';
+import type { CredentialOptions } from '../observe/kube/credentials.ts';
 import { podsAsker } from '../observe/kube/pods.ts';
 import { volumesAsker } from '../observe/kube/volumes.ts';
 import { type ObserveOptions, observe } from '../observe/node.ts';
@@ -63,12 +64,7 @@ export async function openEyes(args: Args, env: Io['env'], more: LookMore = {}):
   const cri = info && connectCri(info.endpoint, timeoutMs === undefined ? {} : { readTimeoutMs: timeoutMs });
   const clock = systemClock();
   const [kubeletLogFile, runtimeLogFile] = [args.value('kubelet-log'), args.value('runtime-log')];
-  const [kubeconfig, nodeName] = [args.value('kubeconfig'), args.value('node-name')];
-  const asking = {
-    env,
-    ...(kubeconfig === undefined ? {} : { flag: kubeconfig }),
-    ...(nodeName === undefined ? {} : { nodeName }),
-  };
+  const asking = credentialsOf(args, env);
   const options: ObserveOptions = {
     clock,
     env,
@@ -89,6 +85,16 @@ export async function openEyes(args: Args, env: Io['env'], more: LookMore = {}):
       return { ...(await observe(options)), ...(controllerChanges === undefined ? {} : { controllerChanges }) };
     },
     [Symbol.asyncDispose]: async () => cri?.close(),
+  };
+}
+
+/** Which credentials for the API the options and the environment name, and what this node is called there. */
+export function credentialsOf(args: Args, env: Io['env']): CredentialOptions & { readonly nodeName?: string } {
+  const [kubeconfig, nodeName] = [args.value('kubeconfig'), args.value('node-name')];
+  return {
+    env,
+    ...(kubeconfig === undefined ? {} : { flag: kubeconfig }),
+    ...(nodeName === undefined ? {} : { nodeName }),
   };
 }
 

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { diagnose } from '../diagnose/diagnose.ts';
 import { readJournal } from '../heal/journal.ts';
 import { gatherMaterial } from '../heal/material.ts';
@@ -9,7 +10,8 @@ import { SandwardenError } from '../model/errors.ts';
 import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
 import type { Patient } from './healing.ts';
-import { openEyes } from './look.ts';
+import { credentialsOf, openEyes } from './look.ts';
+import { storageOverKube } from './storage-world.ts';
 import { worldOverCri } from './world.ts';
 
 /**
@@ -29,8 +31,9 @@ export async function openNode(args: Args, env: Io['env'], options: PlanOptions)
       const material = changes && (await gatherMaterial(snapshot, changes, await readEntries()));
       return { snapshot, diagnosis: diagnose(snapshot), plan: makePlan(snapshot, options, material), listedUptimeNs };
     };
-    const world =
-      runtime && worldOverCri({ cri: runtime.cri, endpoint: runtime.info.endpoint, clock: eyes.clock, lookAgain });
+    const storage = storageOverKube({ ...credentialsOf(args, env), hostname: hostname() });
+    const parts = { clock: eyes.clock, lookAgain, storage };
+    const world = runtime && worldOverCri({ cri: runtime.cri, endpoint: runtime.info.endpoint, ...parts });
     const changes = world?.changes;
     const look = await lookAgain();
     if (!look.snapshot.sandboxes.known || world === undefined) throw blind(look);
@@ -40,7 +43,10 @@ export async function openNode(args: Args, env: Io['env'], options: PlanOptions)
       bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
       readJournal: readEntries,
       openState: () => openStateDir(directory),
-      [Symbol.asyncDispose]: () => eyes[Symbol.asyncDispose](),
+      [Symbol.asyncDispose]: async () => {
+        storage.close();
+        await eyes[Symbol.asyncDispose]();
+      },
     };
   } catch (error) {
     await eyes[Symbol.asyncDispose]();

@@ -13,8 +13,8 @@ export function planOptions(args: Args): PlanOptions {
       hint: 'What destroys data is done to one thing that you name: --only SW105/default/web/0.',
     });
   }
-  if (allow === 'destructive') return { allow: ['safe', 'disruptive', 'destructive'], only };
-  return { allow: allow === 'disruptive' ? ['safe', 'disruptive'] : ['safe'], only };
+  if (allow === 'destructive') return { allow: ['safe', 'disruptive', 'destructive'], only, storage: true };
+  return { allow: allow === 'disruptive' ? ['safe', 'disruptive'] : ['safe'], only, storage: true };
 }
 
 function readOnly(typed: string): { code: string; object?: string } {

@@ -2,6 +2,7 @@ import { socketPath } from '../cri/connect.ts';
 import { removalStops } from '../cri/removal.ts';
 import type { CriReader, CriWriter } from '../cri/types.ts';
 import type { Identity, Look, World } from '../heal/ports.ts';
+import type { StorageWorld } from '../heal/storage-world.ts';
 import type { Clock } from '../model/clock.ts';
 import { isSandwardenError, SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
@@ -19,12 +20,13 @@ export interface WorldParts {
   readonly endpoint: string;
   readonly clock: Clock;
   lookAgain(): Promise<Look>;
+  readonly storage?: StorageWorld;
   /** Runs systemctl; tests replace it. */
   readonly run?: Run;
 }
 
 /** The real node, as healing sees and changes it: by CRI, /proc and systemctl. */
-export function worldOverCri({ cri, endpoint, clock, lookAgain, run = runProgram }: WorldParts): World {
+export function worldOverCri({ cri, endpoint, clock, lookAgain, storage, run = runProgram }: WorldParts): World {
   const readIdentity = identityReader(socketPath(endpoint), clock);
   return {
     clock,
@@ -33,6 +35,7 @@ export function worldOverCri({ cri, endpoint, clock, lookAgain, run = runProgram
     pauseAlive: (sandboxId) => pauseAlive(cri, sandboxId),
     readIdentity,
     changes: changesHere({ cri, readIdentity, run }),
+    ...(storage === undefined ? {} : { storage }),
     removalStops: once(async () => removalStops(await cri.version())),
     stopSandbox: (id) => cri.stopSandbox(id),
     removeSandbox: (id) => cri.removeSandbox(id),

@@ -114,8 +114,10 @@ export interface BackedOff {
   readonly remainingMs: number | undefined;
 }
 
+type Now = Pick<NodeFacts, 'wallNs'>;
+
 /** The containers in CrashLoopBackOff that mount a driver's folder, each with what its crash has to do with it. */
-export function backedOff(drivers: readonly DriverView[], node: NodeFacts | undefined): BackedOff[] {
+export function backedOff(drivers: readonly DriverView[], node: Now | undefined): BackedOff[] {
   return drivers.flatMap((driver) =>
     [...driver.plugins, ...driver.sidecars]
       .filter((pod) => !pod.deleting)
@@ -133,7 +135,7 @@ export function backedOff(drivers: readonly DriverView[], node: NodeFacts | unde
 
 const ownReasons = ['OOMKilled', 'ContainerCannotRun', 'StartError', 'Completed', 'Evicted'];
 
-function causeOf(driver: DriverView, pod: Pod, container: PodContainer, node: NodeFacts | undefined) {
+function causeOf(driver: DriverView, pod: Pod, container: PodContainer, node: Now | undefined) {
   const say = (cause: BackedOff['cause'], why: string) => ({ cause, why });
   const exit = container.lastExit;
   if (isDriverContainer(container, pod)) return say('own', 'it is the driver itself: its own log says why it ends');
@@ -159,7 +161,7 @@ function causeOf(driver: DriverView, pod: Pod, container: PodContainer, node: No
 }
 
 /** `back-off 5m0s restarting failed container=…`, counted from its end (kuberuntime_manager.go doBackOff). */
-function remainingOf(container: PodContainer, node: NodeFacts | undefined): number | undefined {
+function remainingOf(container: PodContainer, node: Now | undefined): number | undefined {
   const [, hours, minutes, seconds] =
     /back-off (?:(\d+)h)?(?:(\d+)m)?(?:(\d+)(?:\.\d+)?s)? restarting/.exec(container.message ?? '') ?? [];
   const finished = container.lastExit?.finishedAtNs;

@@ -18,9 +18,14 @@ export interface BudgetContext {
 export function applyBudget(plan: Plan, entries: readonly Entry[], context: BudgetContext): Plan {
   const spent = spending(entries, context.now);
   const refused = new Map<Action, string>();
+  let deletions = 0;
   for (const action of plan.actions) {
     const kind = restartOf(action);
     const isFree = kind !== undefined && context.isUndo === true;
+    const isOver = isDeletion(action.kind) && spent.deletions + deletions >= limits.deletionsPerHour;
+    if (isOver) refused.set(action, deletionsText);
+    if (isOver) continue;
+    if (isDeletion(action.kind)) deletions += 1;
     const why = kind === undefined ? overAttempts(action, spent.attempts) : overRestarts(kind, spent.restarts[kind]);
     if (why !== undefined && !isFree) refused.set(action, why);
     else if (kind !== undefined) spent.restarts[kind].push(0n);
@@ -35,6 +40,7 @@ export function applyBudget(plan: Plan, entries: readonly Entry[], context: Budg
     actions: plan.actions.filter((each) => !refused.has(each)),
     refusals: [...plan.refusals, ...refusals],
     pods: plan.pods.filter((pod) => !left.has(pod)),
+    ...(plan.storage === undefined ? {} : { storage: plan.storage }),
   };
 }
 
@@ -49,7 +55,17 @@ interface Spending {
   readonly attempts: ReadonlyMap<string, number>;
   /** How long ago each was restarted, nanoseconds, for the restarts of the last day. */
   readonly restarts: Readonly<Record<Restarted, bigint[]>>;
+  /** Deletions through the API and of sockets within the last hour. */
+  readonly deletions: number;
 }
+
+function isDeletion(kind: Action['kind']): boolean {
+  return kind === 'delete-pod' || kind === 'unlink-socket' || kind === 'delete-attachment';
+}
+
+const deletionsText =
+  `${limits.deletionsPerHour} deletions of CSI pods, sockets and attachments within an hour are allowed, ` +
+  'and they are spent: what needs more needs a person';
 
 type Restarted = 'runtime' | 'kubelet';
 
@@ -91,10 +107,14 @@ function spending(entries: readonly Entry[], now: Stamp): Spending {
       attempts.set(key, (attempts.get(key) ?? 0) + 1);
     }
   }
-  return { attempts, restarts };
+  const deletions = entries.filter((each) => {
+    if (each.kind !== 'intent' || !isDeletion(each.action.kind) || results.get(each.seq) === 'skipped') return false;
+    return (agoNs(each, now) ?? HOUR_NS) < HOUR_NS;
+  });
+  return { attempts, restarts, deletions: deletions.length };
 }
 
-/** A pid with its start names a process of one boot only, a property lasts as long; the others are the same for ever. */
+/** A pid with its start names a process of one boot, and a property lasts as long; the others are the same for ever. */
 function isSameObject(intent: IntentEntry, now: Stamp): boolean {
   const { kind } = intent.action;
   return (kind !== 'kill-cni' && kind !== 'set-allowed-cpus') || intent.at.bootId === now.bootId;
@@ -115,6 +135,7 @@ function agoNs(entry: Entry, now: Stamp): bigint | undefined {
   return ago < DAY_NS ? ago : undefined;
 }
 
+const HOUR_NS = 3_600n * 1_000_000_000n;
 const DAY_NS = 24n * 3_600n * 1_000_000_000n;
 const WINDOW_NS = BigInt(limits.runtimeRestartEveryMs) * 1_000_000n;
 

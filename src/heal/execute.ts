@@ -3,8 +3,9 @@ import { isSandwardenError } from '../model/errors.ts';
 import type { SandboxOrder } from '../model/kubelet-choice.ts';
 import { limits } from '../model/limits.ts';
 import { valueOr } from '../model/observed.ts';
-import type { Action, ActionOutcome, Outcome, Plan, Recovery } from '../model/plan.ts';
+import type { Action, ActionOutcome, Outcome, Plan, Recovery, Stage } from '../model/plan.ts';
 import type { StillRight } from './actions/action.ts';
+import { awaitStorage, withStages } from './await-storage.ts';
 import { applyBudget } from './budget.ts';
 import { confirm } from './confirm.ts';
 import type { RunMode } from './entries.ts';
@@ -192,11 +193,24 @@ async function recoveryAfter(
       of: pods.length,
       waiting,
     });
-  const recovery = await verify({ world, pods, snapshot: look.snapshot, order, timeoutMs, signal, onPoll });
+  const verified = await verify({ world, pods, snapshot: look.snapshot, order, timeoutMs, signal, onPoll });
+  const recovery = await storageAfter(session, verified, timeoutMs);
   const later = plan.pods.filter((pod) => !pods.includes(pod));
   if (later.length === 0) return recovery;
   const waiting = [...recovery.waiting, ...later.map((pod) => ({ pod, why: 'left for the next run by the budget' }))];
   return { ...recovery, waiting, state: recovery.recovered.length > 0 ? 'partly' : 'not-yet' };
+}
+
+/** Waits for the drivers that come back with the plan, where there are some, and for all that hangs on them. */
+async function storageAfter(session: Session, verified: Recovery, timeoutMs: number): Promise<Recovery> {
+  const { plan, world, signal, startedNs } = session;
+  if (plan.storage === undefined || world.storage === undefined) return verified;
+  const onStages = (stages: readonly Stage[]) => {
+    session.onProgress({ kind: 'stages', elapsedMs: elapsedOf(session), stages });
+  };
+  const waitMs = timeoutMs === 0 ? 0 : limits.csiWaitMs;
+  const stages = await awaitStorage({ world, goal: plan.storage, timeoutMs: waitMs, signal, onStages });
+  return withStages(verified, stages, elapsedMs(world.clock, startedNs));
 }
 
 /** Writes the end of the run; an outcome that cannot be written says so. */

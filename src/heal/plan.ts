@@ -14,6 +14,7 @@ import type { Snapshot } from '../model/snapshot.ts';
 import { isWanted } from './chosen.ts';
 import { planConfig, wouldRefuse } from './config-plan.ts';
 import type { Material } from './material.ts';
+import { planStorage } from './storage-plan.ts';
 
 /** What a person (or the boot hook) allows. */
 export interface PlanOptions {
@@ -23,6 +24,8 @@ export interface PlanOptions {
    * id's beginning.
    */
   readonly only: readonly { readonly code: string; readonly object?: string }[];
+  /** Whether CSI's sockets and the objects of the API may be acted on; not at boot, where nobody could wait for them. */
+  readonly storage?: boolean;
 }
 
 /**
@@ -37,11 +40,23 @@ export function makePlan(snapshot: Snapshot, options: PlanOptions, material?: Ma
     ...(material === undefined ? [] : planConfig(facts, options, material)),
     { actions: [], refusals: keptRefusals(facts), pods: [] },
   ];
+  const actions = oneRestart(parts.flatMap((each) => each.actions));
+  const volumes = options.storage === true ? planStorage(facts, options, actions) : undefined;
   return {
-    actions: oneRestart(parts.flatMap((each) => each.actions)),
-    refusals: parts.flatMap((each) => each.refusals),
+    // Dead sockets first: a registrar that starts with its pod makes its own anew. What waits for a socket last.
+    actions: [...ofSockets(volumes), ...actions, ...(volumes?.actions ?? []).filter((each) => !isOfSockets(each))],
+    refusals: [...parts.flatMap((each) => each.refusals), ...(volumes?.refusals ?? [])],
     pods: [...new Set(parts.flatMap((each) => each.pods))].sort(),
+    ...(volumes?.storage === undefined ? {} : { storage: volumes.storage }),
   };
+}
+
+function ofSockets(plan: Plan | undefined): readonly Action[] {
+  return (plan?.actions ?? []).filter(isOfSockets);
+}
+
+function isOfSockets({ kind }: Action): boolean {
+  return kind === 'unlink-socket';
 }
 
 /** What was read of a pod immediately before a removal. */

@@ -1,4 +1,4 @@
-import type { Action, ActionOutcome } from '../model/plan.ts';
+import type { Action, ActionOutcome, Stage } from '../model/plan.ts';
 
 /** An act that an earlier run began and whose end it could not write down, and what was found of it. */
 export interface Resumed {
@@ -33,6 +33,7 @@ export type ProgressEvent =
       readonly recovered: number;
       readonly of: number;
       readonly waiting: readonly string[];
-    };
+    }
+  | { readonly kind: 'stages'; readonly elapsedMs: number; readonly stages: readonly Stage[] };
 
 export type OnProgress = (event: ProgressEvent) => void;

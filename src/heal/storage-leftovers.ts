@@ -11,7 +11,7 @@ export async function storageLeftover(
   signal: AbortSignal,
 ): Promise<Pick<Resumed, 'found' | 'why'>> {
   if (storage === undefined) return undone('nobody can say whether it was done');
-  const ms = 2 * limits.kubeRequestTimeoutMs;
+  const ms = limits.kubeWriteTimeoutMs;
   return await within({ clock, ms, doing: `looking after ${guard.kind}`, signal }, async () => {
     switch (guard.kind) {
       case 'unlink-socket': {

@@ -21,8 +21,8 @@ export interface StorageWorld {
   readNodeObject(): Promise<NodeObject | undefined>;
   /** undefined where it is gone. */
   readAttachment(name: string): Promise<AttachmentObject | undefined>;
-  /** Whether the volume is mounted on this node, by the kernel's own list of mounts. */
-  isMounted(volume: string): Promise<boolean>;
+  /** Whether the volume is mounted on this node, by the kernel's own list of mounts; true where that cannot be read. */
+  isMounted(of: AttachmentObject): Promise<boolean>;
   deleteAttachment(name: string, of: Version): Promise<void>;
   /** Argo CD's Applications; undefined where the cluster has none. */
   applications(): Promise<Observed<Applications> | undefined>;
@@ -47,8 +47,8 @@ export interface NodeObject {
 export interface AttachmentObject {
   readonly attachment: VolumeAttachment;
   readonly resourceVersion: string;
-  /** The volume's name in node.status.volumesInUse; undefined where its PersistentVolume does not say. */
-  readonly uniqueName: string | undefined;
+  /** The volume's id at its backend; undefined where its PersistentVolume does not say. */
+  readonly handle: string | undefined;
 }
 
 export interface Applications {

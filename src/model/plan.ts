@@ -10,6 +10,9 @@ export const actionKinds = [
   'restart-runtime',
   'restart-kubelet',
   'set-allowed-cpus',
+  'unlink-socket',
+  'delete-pod',
+  'delete-attachment',
 ] as const;
 export type ActionKind = (typeof actionKinds)[number];
 
@@ -37,7 +40,43 @@ export interface Action {
   readonly contents?: ReadonlyMap<string, string>;
 }
 
-export type Guard = RemoveGuard | ProcessGuard | FilesGuard | RestartGuard | CpusGuard;
+export type Guard =
+  | RemoveGuard
+  | ProcessGuard
+  | FilesGuard
+  | RestartGuard
+  | CpusGuard
+  | UnlinkGuard
+  | DeletePodGuard
+  | DeleteAttachmentGuard;
+
+/** A registration socket that nobody listens on: this very file. */
+export interface UnlinkGuard {
+  readonly kind: 'unlink-socket';
+  readonly path: string;
+  readonly device: string;
+  readonly inode: string;
+}
+
+/** A pod that waits in back-off for the socket of a CSI driver: this very pod, once the socket answers. */
+export interface DeletePodGuard {
+  readonly kind: 'delete-pod';
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** The driver's name, and its folder below kubelet's plugins. */
+  readonly driver: string;
+  readonly folder: string;
+  readonly socket: string;
+}
+
+export interface DeleteAttachmentGuard {
+  readonly kind: 'delete-attachment';
+  readonly name: string;
+  readonly uid: string;
+  readonly driver: string;
+  readonly volume: string;
+}
 
 export interface RemoveGuard {
   readonly kind: 'remove-sandbox';
@@ -118,6 +157,17 @@ export interface Plan {
   readonly refusals: readonly Refusal[];
   /** The pods that should start once the plan is done, as `namespace/name`. */
   readonly pods: readonly string[];
+  /** What follows by itself once the plan is done, and is waited for stage by stage; absent where nothing of CSI is in it. */
+  readonly storage?: StorageGoal;
+}
+
+/** The CSI drivers that the plan brings back, and who waits for them. */
+export interface StorageGoal {
+  readonly drivers: readonly string[];
+  /** The pods that wait for volumes, and the sidecars that are deleted, as `namespace/name`. */
+  readonly follow: readonly string[];
+  /** Of those, the ones that keep their name and must run in the end. */
+  readonly waiting: readonly string[];
 }
 
 /** What became of one action. */
@@ -142,4 +192,22 @@ export interface Recovery {
   readonly tookMs: number;
   readonly recovered: readonly string[];
   readonly waiting: readonly { readonly pod: string; readonly why: string }[];
+  /** What of CSI was waited for, in its order; absent where the plan had nothing to do with it. */
+  readonly stages?: readonly Stage[];
+}
+
+export const stageNames = ['sockets', 'registration', 'sidecars', 'attachments', 'pods', 'applications'] as const;
+export type StageName = (typeof stageNames)[number];
+
+/** One stage of a recovery. */
+export interface Stage {
+  readonly name: StageName;
+  /** `unknown`: nobody can say; it is not taken for green. */
+  readonly state: 'green' | 'red' | 'unknown';
+  readonly green: number;
+  readonly of: number;
+  /** When it was first seen green, milliseconds after the waiting began; absent where it is not. */
+  readonly afterMs?: number;
+  /** What is not green, and why. */
+  readonly red: readonly { readonly object: string; readonly why: string }[];
 }

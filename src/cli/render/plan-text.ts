@@ -1,4 +1,5 @@
-import type { Action, ActionOutcome, Outcome, Plan, Refusal } from '../../model/plan.ts';
+import { describeStage } from '../../heal/stages.ts';
+import type { Action, ActionOutcome, Outcome, Plan, Recovery, Refusal, Stage } from '../../model/plan.ts';
 import { hang, wrap } from './layout.ts';
 import { type Paint, paint, type Style, shown } from './style.ts';
 import { formatMs } from './time.ts';
@@ -26,6 +27,12 @@ export function actionTitle(action: Pick<Action, 'kind' | 'object' | 'target'>, 
       return `write ${object}`;
     case 'restore-files':
       return `put back ${object}`;
+    case 'unlink-socket':
+      return `remove the dead socket ${object}`;
+    case 'delete-pod':
+      return `delete pod ${object}`;
+    case 'delete-attachment':
+      return `delete VolumeAttachment ${object}`;
     case 'set-allowed-cpus':
       return `set AllowedCPUs of ${target} for ${object}`;
   }
@@ -189,7 +196,22 @@ function recoveryLines(outcome: Outcome, style: Style): string[] {
   }[recovery.state];
   if (recovery.state === 'recovered' && back === 0) return wrap('No pod had to come back.', style.width);
   const how: Paint = recovery.state === 'recovered' ? ['bold', 'green'] : ['bold', 'yellow'];
-  return [...wrap(says, style.width).map((line) => paint(style, how, line)), ...waiting];
+  const stages = (recovery.stages ?? []).flatMap((each) => stageLines(each, style));
+  const all = recovery.stages !== undefined && recovery.state === 'recovered' ? [greenLine(recovery, style)] : [];
+  return [...wrap(says, style.width).map((line) => paint(style, how, line)), ...waiting, ...stages, ...all];
+}
+
+/** One stage of what follows the drivers, with when it was green or what is still red. */
+function stageLines(each: Stage, style: Style): string[] {
+  const mark = each.state === 'green' ? paint(style, 'green', 'green  ') : paint(style, 'yellow', each.state.padEnd(7));
+  const after = each.afterMs === undefined ? '' : paint(style, 'dim', ` +${formatMs(each.afterMs)}`);
+  return hang(`${shown(style, describeStage(each))}${after}`, style.width, `  ${mark} `, ' '.repeat(10));
+}
+
+function greenLine({ tookMs, stages = [] }: Recovery, style: Style): string {
+  const unknown = stages.filter((each) => each.state === 'unknown').length;
+  const but = unknown === 0 ? '' : `, but for ${unknown} that nobody can say`;
+  return paint(style, ['bold', 'green'], `All green after ${formatMs(tookMs)}${but}.`);
 }
 
 function listed(names: readonly string[], style: Style): string {

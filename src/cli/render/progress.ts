@@ -1,4 +1,5 @@
 import type { OnProgress, ProgressEvent } from '../../heal/progress.ts';
+import { describeStage } from '../../heal/stages.ts';
 import type { Output } from '../frame/io.ts';
 import { columnsOf, wrap } from './layout.ts';
 import { actionTitle } from './plan-text.ts';
@@ -64,6 +65,12 @@ function stageText(event: ProgressEvent, style: Style): string {
     case 'act':
     case 'acted':
       return `acting: ${event.of} to do`;
+    case 'stages': {
+      const red = event.stages.find((each) => each.state !== 'green');
+      const done = event.stages.filter((each) => each.state === 'green').length;
+      const now = red === undefined ? 'all green' : shown(style, describeStage(red));
+      return `${done} of ${event.stages.length} stages of storage green; ${now}`;
+    }
     case 'verifying': {
       const waiting = event.waiting.slice(0, 2).map((each) => shown(style, each));
       const more = event.waiting.length > 2 ? ` and ${event.waiting.length - 2} more` : '';

@@ -18,14 +18,16 @@ export function againstDeletion(
   guard: DeleteAttachmentGuard,
   now: { found: AttachmentObject; node: NodeObject | undefined; mounted: boolean },
 ): string | undefined {
-  const { attachment, uniqueName } = now.found;
+  const { attachment, handle } = now.found;
   if (attachment.uid !== guard.uid) return 'another VolumeAttachment has its name by now';
   if (attachment.attached && attachment.deletingSinceNs === undefined) {
     return 'it is attached: after a reboot of the same node it is valid, and deleting it takes the disk away';
   }
   if (now.node === undefined) return 'the API does not know this node';
-  if (uniqueName === undefined) return 'its PersistentVolume does not say which volume it is';
-  if (now.node.volumesInUse.includes(uniqueName)) return 'kubelet has the volume in use (node.status.volumesInUse)';
+  if (handle === undefined) return 'its PersistentVolume does not say which volume it is';
+  // csi_plugin.go GetVolumeName, volume/util GetUniqueVolumeName.
+  if (now.node.volumesInUse.includes(`kubernetes.io/csi/${guard.driver}^${handle}`))
+    return 'kubelet has the volume in use (node.status.volumesInUse)';
   if (now.mounted) return 'the volume is mounted on this node';
   return undefined;
 }
@@ -65,12 +67,8 @@ async function perform(action: Action, context: ActContext): Promise<Done> {
 function read(guard: DeleteAttachmentGuard, context: ActContext) {
   const storage = storageOf(context.world);
   return within(deadlineOf(guard, context), async () => {
-    const [found, node, mounted] = await Promise.all([
-      storage.readAttachment(guard.name),
-      storage.readNodeObject(),
-      storage.isMounted(guard.volume),
-    ]);
-    return { found, node, mounted };
+    const [found, node] = await Promise.all([storage.readAttachment(guard.name), storage.readNodeObject()]);
+    return { found, node, mounted: found === undefined || (await storage.isMounted(found)) };
   });
 }
 

@@ -78,10 +78,16 @@ async function confirm(action: Action, context: ActContext): Promise<Done> {
   throw changed(action, 'the API took its deletion, and it is still there');
 }
 
+/** When the waiting for a socket began, by run: all pods of a driver wait for it together, once. */
+const waits = new WeakMap<AbortSignal, Map<string, bigint>>();
+
 /** The driver once it answers, or as it is when the time is over. */
 async function awaitSocket(guard: DeletePodGuard, context: ActContext): Promise<CsiDriver | undefined> {
   const { clock } = context.world;
-  const sinceNs = clock.uptimeNs();
+  const ofRun = waits.get(context.signal) ?? new Map<string, bigint>();
+  waits.set(context.signal, ofRun);
+  const sinceNs = ofRun.get(guard.socket) ?? clock.uptimeNs();
+  ofRun.set(guard.socket, sinceNs);
   for (;;) {
     const driver = await within(deadlineOf(guard, context), () => storageOf(context.world).readDriver(guard.socket));
     const over = clock.uptimeNs() - sinceNs >= BigInt(limits.csiWaitMs) * 1_000_000n;

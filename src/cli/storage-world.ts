@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto';
+import type { Applications, AttachmentObject, NodeObject, StorageWorld } from '../heal/storage-world.ts';
+import { connectKube, type KubeClient } from '../kube/client.ts';
+import { KubeStatus } from '../kube/errors.ts';
+import { isSandwardenError, SandwardenError } from '../model/errors.ts';
+import { known, type Observed } from '../model/observed.ts';
+import { readDriver, readRegistration, unlinkDeadSocket } from '../observe/csi/sockets.ts';
+import { at, listOf, member, textOf } from '../observe/json.ts';
+import { type CredentialOptions, findKubeAccess } from '../observe/kube/credentials.ts';
+import { nodeNameOf } from '../observe/kube/node-name.ts';
+import { attachmentOf } from '../observe/kube/volumes.ts';
+import { podsOfList } from '../observe/pods.ts';
+import { isErrno, readProc } from '../observe/read-file.ts';
+import { unknownFrom } from '../observe/unknown.ts';
+
+export interface StorageParts extends CredentialOptions {
+  readonly hostname: string;
+  readonly nodeName?: string;
+}
+
+/** CSI's sockets of this node, and the Kubernetes API by the credentials that are found; it connects when asked. */
+export function storageOverKube(parts: StorageParts): StorageWorld & { close(): void } {
+  let connected: Promise<Connection> | undefined;
+  const api = () => {
+    connected ??= connect(parts);
+    return connected;
+  };
+  const { root = '' } = parts;
+  return {
+    readDriver: (path) => readDriver(path, root),
+    readRegistration: (path) => readRegistration(path, root),
+    unlinkSocket: (path, file) => asFileError(path, () => unlinkDeadSocket(path, file, root)),
+    readPodObject: async (namespace, name) => {
+      const object = await orGone(async () => (await api()).client.get(podPath(namespace, name)));
+      const [pod] = object === undefined ? [] : podsOfList({ items: [object] });
+      return pod && { pod, resourceVersion: versionOf(object) };
+    },
+    deletePod: async (namespace, name, preconditions) => {
+      await (await api()).client.delete(podPath(namespace, name), { preconditions });
+    },
+    readNodeObject: async () => readNode(await api()),
+    readAttachment: async (name) => readAttachment(await api(), name),
+    isMounted: (of) => isMounted(of, root),
+    deleteAttachment: async (name, preconditions) => {
+      await (await api()).client.delete(attachmentPath(name), { preconditions });
+    },
+    applications: async () => readApplications((await api()).client),
+    close: () => {
+      connected?.then(({ client }) => client.close(), ignoreRefused);
+    },
+  };
+}
+
+interface Connection {
+  readonly client: KubeClient;
+  readonly nodeName: string;
+}
+
+async function connect(parts: StorageParts): Promise<Connection> {
+  const access = await findKubeAccess(parts);
+  if (access) return { client: connectKube(access), nodeName: nodeNameOf(access, parts.hostname, parts.nodeName).name };
+  throw new SandwardenError('ERR_NOT_SUPPORTED', 'no Kubernetes credentials were found on this node', {
+    hint: 'Name a kubeconfig with --kubeconfig FILE; docs/kubernetes-access.md says what is looked for.',
+  });
+}
+
+/** Nothing was connected; whoever asked was told why. */
+function ignoreRefused(error: unknown): void {
+  if (!(error instanceof SandwardenError)) throw error;
+}
+
+async function readNode({ client, nodeName }: Connection): Promise<NodeObject | undefined> {
+  const node = await orGone(() => client.get(`/api/v1/nodes/${encodeURIComponent(nodeName)}`));
+  if (node === undefined) return undefined;
+  return {
+    deleting: at(node, 'metadata', 'deletionTimestamp') !== undefined,
+    volumesInUse: listOf(at(node, 'status', 'volumesInUse')).flatMap((each) => textOf(each, 1_000) ?? []),
+  };
+}
+
+async function readAttachment({ client, nodeName }: Connection, name: string): Promise<AttachmentObject | undefined> {
+  const object = await orGone(() => client.get(attachmentPath(name)));
+  const [attachment] = object === undefined ? [] : attachmentOf(object, nodeName);
+  if (attachment === undefined) return undefined;
+  const { volume } = attachment;
+  const path = `/api/v1/persistentvolumes/${encodeURIComponent(volume ?? '')}`;
+  const pv = volume === undefined ? undefined : await orGone(() => client.get(path));
+  return {
+    attachment,
+    resourceVersion: versionOf(object),
+    handle: textOf(at(pv, 'spec', 'csi', 'volumeHandle'), 1_000),
+  };
+}
+
+/**
+ * By the mounts of the first process: a pod's mount names the PersistentVolume, the global one the driver and the
+ * hash of the volume's id, in older kubelets the PersistentVolume (csi_attacher.go makeDeviceMountPath).
+ */
+async function isMounted({ attachment, handle }: AttachmentObject, root: string): Promise<boolean> {
+  const mounts = (await readProc(`${root}/proc/1/mountinfo`, 16 * 1024 * 1024)) ?? '';
+  if (mounts === '') return true;
+  const hash = createHash('sha256')
+    .update(handle ?? '')
+    .digest('hex');
+  const { driver, volume } = attachment;
+  return [
+    `/volumes/kubernetes.io~csi/${volume}/`,
+    `/plugins/kubernetes.io/csi/${driver}/${hash}/`,
+    `/plugins/kubernetes.io/csi/pv/${volume}/`,
+    `/volumeDevices/${volume}`,
+  ].some((path) => mounts.includes(path));
+}
+
+/** Undefined where there are no Applications in this cluster (404: no such kind). */
+async function readApplications(client: KubeClient): Promise<Observed<Applications> | undefined> {
+  try {
+    const apps = await client.list('/apis/argoproj.io/v1alpha1/applications', {
+      kind: 'ApplicationList',
+      itemsOf: (page) => listOf(member(page, 'items')).map(applicationOf),
+    });
+    return known({
+      total: apps.length,
+      red: apps.flatMap(({ name, why }) => (why === undefined ? [] : [{ name, why }])),
+    });
+  } catch (error) {
+    // An API without that kind answers with a plain 404, which is no object that is missing.
+    const cause = error instanceof SandwardenError ? error.cause : undefined;
+    return cause instanceof KubeStatus && cause.status === 404 ? undefined : unknownFrom(error);
+  }
+}
+
+function applicationOf(item: unknown): { name: string; why: string | undefined } {
+  const sync = textOf(at(item, 'status', 'sync', 'status'), 63) ?? 'Unknown';
+  const health = textOf(at(item, 'status', 'health', 'status'), 63) ?? 'Unknown';
+  const name = textOf(at(item, 'metadata', 'name'), 253) ?? '';
+  return { name, why: sync === 'Synced' && health === 'Healthy' ? undefined : `${sync}, ${health}` };
+}
+
+async function orGone(read: () => Promise<unknown>): Promise<unknown> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isSandwardenError(error, 'ERR_KUBE_NOT_FOUND')) return undefined;
+    throw error;
+  }
+}
+
+async function asFileError<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isErrno(error)) throw error;
+    throw new SandwardenError('ERR_FILE', `${path} cannot be removed (${error.code})`, {
+      hint: 'Run it as root on the node itself.',
+      cause: error,
+    });
+  }
+}
+
+function versionOf(object: unknown): string {
+  return textOf(at(object, 'metadata', 'resourceVersion'), 100) ?? '';
+}
+
+function podPath(namespace: string, name: string): string {
+  return `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
+}
+
+function attachmentPath(name: string): string {
+  return `/apis/storage.k8s.io/v1/volumeattachments/${encodeURIComponent(name)}`;
+}

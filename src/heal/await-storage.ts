@@ -1,0 +1,96 @@
+import type { Clock } from '../model/clock.ts';
+import { isSandwardenError } from '../model/errors.ts';
+import { limits } from '../model/limits.ts';
+import { type Observed, unknown } from '../model/observed.ts';
+import type { Recovery, Stage, StageName, StorageGoal } from '../model/plan.ts';
+import { within } from './deadline.ts';
+import type { World } from './ports.ts';
+import { elapsedMs } from './run.ts';
+import { isOver, type StageNow, stagesOf } from './stages.ts';
+import type { Applications } from './storage-world.ts';
+
+export interface AwaitRequest {
+  readonly world: World;
+  readonly goal: StorageGoal;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  onStages(stages: readonly Stage[]): void;
+}
+
+/**
+ * Looks again and again until all stages are green or the time is over, and says when each became green. A look that
+ * fails is a reason to wait. Never throws but for a bug.
+ */
+export async function awaitStorage(request: AwaitRequest): Promise<readonly Stage[]> {
+  const { world, goal, signal, timeoutMs } = request;
+  const { clock } = world;
+  const sinceNs = clock.uptimeNs();
+  const first = new Map<StageName, number>();
+  for (;;) {
+    const { stages, over } = await look(world, goal, signal);
+    const atMs = elapsedMs(clock, sinceNs);
+    const timed = stages.map((each) => withTime(each, first, atMs));
+    request.onStages(timed);
+    if (over || signal.aborted || atMs >= timeoutMs) return timed;
+    await pause(clock, signal);
+  }
+}
+
+/** A recovery with what its stages say: red keeps it from being complete. */
+export function withStages(recovery: Recovery, stages: readonly Stage[], tookMs: number): Recovery {
+  const isRed = stages.some((each) => each.state === 'red');
+  const state = !isRed ? recovery.state : recovery.state === 'recovered' ? 'partly' : recovery.state;
+  const done = recovery.state === 'recovered' && !isRed;
+  return { ...recovery, state: done ? 'recovered' : state, tookMs, stages };
+}
+
+async function look(
+  world: World,
+  goal: StorageGoal,
+  signal: AbortSignal,
+): Promise<{ stages: StageNow[]; over: boolean }> {
+  const deadline = { clock: world.clock, ms: limits.lookTimeoutMs, doing: 'looking at the node', signal };
+  try {
+    const { snapshot } = await within(deadline, () => world.lookAgain());
+    const before = stagesOf(goal, snapshot, undefined);
+    // The cluster's own judgement comes last: it is asked only when there is nothing else to wait for.
+    if (!isOver(before, snapshot)) return { stages: before, over: false };
+    const stages = stagesOf(goal, snapshot, await applications(world, signal));
+    return { stages, over: isOver(stages, snapshot) };
+  } catch (error) {
+    if (!isSandwardenError(error)) throw error;
+    const red = [{ object: 'the node', why: error.message }];
+    return { stages: [{ name: 'sockets', state: 'unknown', green: 0, of: 0, red }], over: false };
+  }
+}
+
+async function applications(world: World, signal: AbortSignal): Promise<Observed<Applications> | undefined> {
+  if (world.storage === undefined) return undefined;
+  const { storage, clock } = world;
+  const deadline = { clock, ms: limits.kubeWriteTimeoutMs, doing: 'asking for the Applications', signal };
+  try {
+    return await within(deadline, () => storage.applications());
+  } catch (error) {
+    if (!isSandwardenError(error)) throw error;
+    return unknown(error.code, error.message, error.hint);
+  }
+}
+
+/** What turned red again begins anew. */
+function withTime(now: StageNow, first: Map<StageName, number>, atMs: number): Stage {
+  if (now.state !== 'green') {
+    first.delete(now.name);
+    return now;
+  }
+  const afterMs = first.get(now.name) ?? atMs;
+  first.set(now.name, afterMs);
+  return { ...now, afterMs };
+}
+
+async function pause(clock: Clock, signal: AbortSignal): Promise<void> {
+  try {
+    await clock.sleep(limits.csiPollMs, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectCri } from '../src/cri/connect.ts';
@@ -21,9 +21,11 @@ import { run, until } from './run.ts';
 export interface RealRigOptions {
   readonly readTimeoutMs?: number;
   readonly writeTimeoutMs?: number;
+  /** containerd's file is written once: what somebody makes of it afterwards stays over starts. */
+  readonly keepsConfig?: boolean;
 }
 
-const defaults = { readTimeoutMs: 10_000, writeTimeoutMs: 4_000, startTimeoutMs: 30_000 };
+const defaults = { readTimeoutMs: 10_000, writeTimeoutMs: 4_000, startTimeoutMs: 30_000, keepsConfig: false };
 
 /** A rig as this machine sees it. */
 export interface RealRig extends Rig {
@@ -212,7 +214,8 @@ class NamespacedRig implements RealRig {
     const paths = layout(this.home);
     const { bin, conf } = this.#cni;
     const files = { ...paths, cniBin: bin, cniConf: conf, runc: join(this.#parts.bin, 'runc') };
-    await writeFile(config, configToml(this.flavour, files, withCri));
+    const isKept = this.#options.keepsConfig && (await exists(config));
+    if (!isKept) await writeFile(config, configToml(this.flavour, files, withCri));
     this.#space ??= await startNodeSpace(this.home, this.#env);
     this.#daemon = await startDaemon(this.#space, join(this.#parts.bin, 'containerd'), config, {
       logFile: paths.log,
@@ -235,6 +238,16 @@ class NamespacedRig implements RealRig {
   #needStopped(what: string): void {
     if (this.#daemon) throw new Error(`${what} needs ${this.name} stopped`);
   }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return false;
+      throw error;
+    },
+  );
 }
 
 /** All sandboxes go below one cgroup with the rig's name, so that it can be found and removed. */

@@ -1,6 +1,6 @@
 import type { PlanOptions } from './plan.ts';
 
-/** Whether a person who named findings with `--only` means this one: by code, and by name, pod or the id's beginning. */
+/** Whether `--only` lets this one through: by its code, and by name, pod or the beginning of its id. */
 export function isWanted(options: PlanOptions, code: string, name: string, pod: string, id: string): boolean {
   if (options.only.length === 0) return true;
   return options.only.some(

@@ -217,7 +217,7 @@ function restartingKubelet(unit: string, runtime: string): Part {
     reason: `it learns the cgroup driver at its start, so it comes after ${runtime}`,
     precondition: 'the same kubelet still runs; no other restart of it within 30 min',
     expects:
-      'each pod that is outside of its slice is killed and made anew once more, when kubelet next misses a controller; ' +
+      'each pod outside of its slice is killed and made anew once more, when kubelet next misses a controller; ' +
       'deleting those pods does it at once',
     guard: { kind: 'restart-kubelet', unit },
   };

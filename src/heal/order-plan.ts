@@ -46,7 +46,7 @@ export function planOrder(facts: Facts, options: PlanOptions, material: Material
 function obstacleOf({ unit, runtimeUnit, orderedAfter, startsUnits }: ConfigWriter): string | undefined {
   if (!/^[A-Za-z0-9:_.\\@-]+$/.test(unit)) return 'its name can stand in no unit file';
   if (orderedAfter === true) {
-    return `it is ordered after ${runtimeUnit} itself: the other order would close a circle, and systemd leaves one out`;
+    return `it is ordered after ${runtimeUnit} itself: the other order would close a circle`;
   }
   if (startsUnits === true) {
     return `it starts units itself: ordered before ${runtimeUnit}, each could wait for the other for ever`;
@@ -78,7 +78,7 @@ function orderAfter(runtimeUnit: string, writers: readonly string[], material: M
     object: path,
     code: 'SW507',
     tier: 'disruptive',
-    reason: `nothing orders ${runtimeUnit} after ${names}, which ${writers.length === 1 ? 'writes' : 'write'} its files`,
+    reason: `nothing orders ${runtimeUnit} after what writes its files: ${names}`,
     precondition: 'the file is as it was read; systemd shows the order after a daemon-reload, else it is taken back',
     expects: `from the next boot on ${runtimeUnit} starts after ${names}; nothing is restarted now`,
     guard: { kind: 'order-unit', files: [step], reload: { unit: runtimeUnit, after }, restarts: [] },

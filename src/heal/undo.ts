@@ -203,8 +203,8 @@ function inverse({ path, before, after, folders }: FileStep): FileStep {
 
 function changedSince({ path, before, after }: FileStep, runId: string): string {
   const was = before === undefined ? 'removed it' : 'wrote it';
-  const then = after === undefined ? `remove it (rm '${path}')` : `write it as it shall be`;
-  return `somebody changed it since the run ${undoIdOf(runId)} ${was}: it stays. Look at the change and ${then} by hand`;
+  const then = after === undefined ? `remove it (rm '${path}')` : 'write it as it shall be';
+  return `somebody changed it since the run ${undoIdOf(runId)} ${was}: it stays. Look at it and ${then} by hand`;
 }
 
 /** What was changed since that run, where both texts are there to compare. */

@@ -1,5 +1,5 @@
-// Goal: files are written, tried and taken back as docs/safety.md says. Method: a simulated node (config-world.ts) whose
-// runtime reads its files at its start and whose systemd reads its units at a reload.
+// Goal: files are written, tried and taken back as docs/safety.md says. Method: a simulated node (config-world.ts)
+// whose runtime reads its files at its start and whose systemd reads its units at a reload.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';

@@ -9,25 +9,35 @@ import type { Clock } from '../../src/model/clock.ts';
 import { workloadImage } from '../flavours.ts';
 import { hasCode } from '../run.ts';
 import { guestPaths } from './guest.ts';
+import { systemdCgroups } from './standin-cgroups.ts';
 
 /**
  * Runs the embedded kubelet over a real runtime until the process is ended. Its log goes to stdout, for the journal.
+ * With the driver `systemd` it does kubelet's part of the cgroup tree too, without any it leaves that out.
+ * SIGHUP: the list of pods is read again, as if the API server had told of it.
  */
-export async function runKubelet(endpoint: string): Promise<void> {
-  const pods = JSON.parse(readOr(guestPaths.pods, '[]')) as PodSpec[];
+export async function runKubelet(endpoint: string, driver?: string): Promise<void> {
+  const version = readOr(guestPaths.version, 'v1.34.9').trim();
+  if (driver !== undefined && driver !== 'systemd') throw new Error(`no stand-in for the cgroup driver ${driver}`);
   const kubelet = new Kubelet({
     cri: connectCri(endpoint),
     clock: systemClock,
     random: seededRandom(process.pid),
-    version: readOr(guestPaths.version, 'v1.34.9').trim(),
-    pods,
+    version,
+    pods: wantedPods(),
+    ...(driver === undefined ? {} : { cgroups: await systemdCgroups(version) }),
     api: storedApi(guestPaths.state),
     pid: process.pid,
     log: (message) => void process.stdout.write(`${message}\n`),
     image: workloadImage,
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(0));
+  process.on('SIGHUP', () => kubelet.setPods(wantedPods()));
   await kubelet.run();
+}
+
+function wantedPods(): PodSpec[] {
+  return JSON.parse(readOr(guestPaths.pods, '[]')) as PodSpec[];
 }
 
 /** The machine's own clocks: whoever steps the wall clock while kubelet runs is seen. */

@@ -2,6 +2,7 @@
  * What runs inside of the guest in place of Kubernetes' own programs, in one bundle:
  *
  *     standin.mjs kubelet --container-runtime-endpoint=unix:///…    kubelet's choices over the real runtime
+ *                    [--cgroup-driver=systemd]                      and its work on the cgroups of pods
  *     standin.mjs k3s server                                        the same, with containerd as a child
  *     standin.mjs crictl …                                          the part of crictl that scenarios need
  */
@@ -12,9 +13,10 @@ import { runKubelet } from './standin-kubelet.ts';
 const [mode, ...args] = process.argv.slice(2);
 if (mode === 'kubelet') {
   process.title = 'kubelet';
-  const endpoint = args.find((each) => each.startsWith('--container-runtime-endpoint='))?.split('=')[1];
+  const flag = (name: string) => args.find((each) => each.startsWith(`--${name}=`))?.split('=')[1];
+  const endpoint = flag('container-runtime-endpoint');
   if (endpoint === undefined) throw new Error('--container-runtime-endpoint= is missing');
-  await runKubelet(endpoint);
+  await runKubelet(endpoint, flag('cgroup-driver'));
 } else if (mode === 'k3s') {
   process.title = 'k3s-server';
   await k3s();

@@ -6,13 +6,20 @@ import { Died } from './faults.ts';
 import { collectGarbage, deleteDeadContainers, type Garbage } from './garbage.ts';
 import { type Klog, klogTo } from './klog.ts';
 import { kubeletVersion } from './kubelet-version.ts';
+import { CgroupFailed, type PodCgroups } from './pod-cgroups.ts';
 import { isTerminal, type Phase, type PodSpec } from './pod-spec.ts';
 import type { Random } from './random.ts';
 import { CallFailed, RuntimeService } from './runtime-service.ts';
-import { type SyncContext, SyncFailed, syncPod } from './sync-pod.ts';
+import { type SyncContext, SyncFailed, syncPod, terminatePod } from './sync-pod.ts';
 
-/** kubelet's own numbers: pod_workers.go (backOffPeriod, resync), generic PLEG, ContainerGCPeriod, updateRuntimeUp. */
-const periods = { retryMs: 10_000, resyncMs: 60_000, relistMs: 1_000, garbageMs: 60_000, statusEvery: 5 } as const;
+/**
+ * kubelet's own numbers: pod_workers.go (backOffPeriod, resync), generic PLEG, ContainerGCPeriod, updateRuntimeUp,
+ * qos_container_manager_linux.go (periodicQOSCgroupUpdateInterval), kubelet.go (housekeepingPeriod).
+ */
+const periods = {
+  ...{ retryMs: 10_000, resyncMs: 60_000, relistMs: 1_000, garbageMs: 60_000, qosMs: 60_000, tidyMs: 2_000 },
+  statusEvery: 5,
+} as const;
 
 /** What the API server keeps; it outlives the node. */
 export interface Api {
@@ -34,6 +41,8 @@ export interface KubeletOptions {
   /** terminationGracePeriodSeconds of the pods. */
   readonly graceMs?: number;
   readonly image?: string;
+  /** Who makes the cgroups of pods; absent: nobody does, and none is looked at. */
+  readonly cgroups?: PodCgroups;
 }
 
 /** One kubelet process, over any CRI: the embedded containerd in process, or a real one over its socket. */
@@ -44,7 +53,12 @@ export class Kubelet {
   readonly #runtime: RuntimeService;
   readonly #garbage: Garbage;
   readonly #sync: SyncContext;
-  readonly #byUid: ReadonlyMap<string, PodSpec>;
+  readonly #byUid: Map<string, PodSpec>;
+  /** Pods that the API has deleted, until nothing of them is left. */
+  readonly #deleted = new Set<string>();
+  /** Pods with a worker: those that are not over. */
+  readonly #working = new Set<string>();
+  #startWork: ((task: Promise<void>) => void) | undefined;
   /** Wakes a worker that waits for its next sync; `pending`: something happened while it was busy. */
   readonly #naps = new Map<string, AbortController>();
   readonly #pending = new Set<string>();
@@ -53,7 +67,7 @@ export class Kubelet {
   #networkProblem: string | undefined;
 
   constructor(options: KubeletOptions) {
-    const { clock, api, pods, image = 'docker.io/library/busybox:1', graceMs = 2_000 } = options;
+    const { clock, api, pods, cgroups, image = 'docker.io/library/busybox:1', graceMs = 2_000 } = options;
     this.#options = options;
     this.#klog = klogTo(clock, options.pid, options.log);
     this.#runtime = new RuntimeService(options.cri, this.#life.signal, this.#klog);
@@ -67,6 +81,7 @@ export class Kubelet {
       backOff: new BackOff(clock),
       image,
       graceMs,
+      ...(cgroups ? { cgroups } : {}),
       event: (pod, type, reason, message) => api.event(pod, type, reason, message),
       setPhase: (pod, phase) => void api.phases.set(pod.uid, phase),
     };
@@ -81,6 +96,27 @@ export class Kubelet {
     }
   }
 
+  /**
+   * What the API wants from now on: pods that are new are started, those that are missing are ended and forgotten. A
+   * spec that changed under the same uid is not looked at.
+   */
+  setPods(pods: readonly PodSpec[]): void {
+    const added = pods.filter((each) => !this.#byUid.has(each.uid));
+    const gone = [...this.#byUid.values()].filter((each) => !pods.some((other) => other.uid === each.uid));
+    if (added.length > 0) this.#klog('I', 'kubelet.go:2535', 'SyncLoop ADD', sourceOf(added));
+    if (gone.length > 0) this.#klog('I', 'kubelet.go:2551', 'SyncLoop DELETE', sourceOf(gone));
+    for (const each of added) {
+      this.#byUid.set(each.uid, each);
+      this.#startWork?.(this.#work(each));
+    }
+    for (const each of gone) {
+      if (this.#working.has(each.uid)) {
+        this.#deleted.add(each.uid);
+        this.#wake(each.uid);
+      } else this.#forget(each);
+    }
+  }
+
   /** SIGKILL. */
   die(): void {
     const reason = new Died('kubelet');
@@ -90,18 +126,28 @@ export class Kubelet {
   }
 
   async #live(): Promise<void> {
-    const { version, pods, api } = this.#options;
+    const { version, api, cgroups } = this.#options;
     this.#klog('I', 'server.go:529', 'Kubelet version', { kubeletVersion: kubeletVersion(version).text });
     await this.#runtimeUp();
     this.#klog('I', 'server.go:1268', 'Started kubelet');
+    await this.#startCgroups();
     this.#klog('I', 'kubelet.go:2448', 'Starting kubelet main sync loop');
-    this.#klog('I', 'kubelet.go:2535', 'SyncLoop ADD', { source: 'api', pods: pods.map(describePod) });
+    this.#klog('I', 'kubelet.go:2535', 'SyncLoop ADD', sourceOf([...this.#byUid.values()]));
     await this.#relist();
+    const failed = Promise.withResolvers<never>();
+    const tasks: Promise<void>[] = [];
+    const start = (task: Promise<void>) => {
+      tasks.push(task);
+      task.catch(failed.reject);
+    };
+    start(this.#pleg());
+    start(this.#collect());
+    if (cgroups) for (const each of [this.#updateQos(cgroups), this.#tidy(cgroups)]) start(each);
     // A pod that the API and the runtime both call terminal has been through SyncTerminatingPod before.
-    const workers = pods.filter((each) => !isTerminal(api.phases.get(each.uid))).map((each) => this.#work(each));
-    const tasks = [this.#pleg(), this.#collect(), ...workers];
+    for (const each of this.#byUid.values()) if (!isTerminal(api.phases.get(each.uid))) start(this.#work(each));
+    this.#startWork = start;
     try {
-      await Promise.all(tasks);
+      await failed.promise;
     } catch (error) {
       if (!(error instanceof Died)) throw error;
       await Promise.allSettled(tasks);
@@ -130,9 +176,29 @@ export class Kubelet {
   }
 
   async #work(pod: PodSpec): Promise<void> {
+    this.#working.add(pod.uid);
+    await this.#syncUntilOver(pod);
+    this.#working.delete(pod.uid);
+    if (this.#deleted.has(pod.uid)) this.#forget(pod);
+  }
+
+  /** What is left of a pod that the API has deleted is garbage. */
+  #forget(pod: PodSpec): void {
+    this.#byUid.delete(pod.uid);
+    this.#deleted.delete(pod.uid);
+    this.#pending.delete(pod.uid);
+    this.#options.api.phases.delete(pod.uid);
+    this.#klog('I', 'kubelet.go:2559', 'SyncLoop REMOVE', sourceOf([pod]));
+  }
+
+  async #syncUntilOver(pod: PodSpec): Promise<void> {
     for (;;) {
       let delayMs: number = periods.resyncMs;
       try {
+        if (this.#deleted.has(pod.uid)) {
+          await terminatePod(this.#sync, pod);
+          return;
+        }
         if ((await this.#syncUnlessNetworkIsDown(pod)) === 'finished') return;
       } catch (error) {
         if (!(error instanceof SyncFailed)) throw error;
@@ -224,9 +290,50 @@ export class Kubelet {
     if (!running) await deleteDeadContainers(this.#garbage, uid, id);
   }
 
+  async #startCgroups(): Promise<void> {
+    try {
+      await this.#options.cgroups?.start();
+    } catch (error) {
+      if (error instanceof CgroupFailed) {
+        this.#klog('E', 'kubelet.go:1703', 'Failed to start ContainerManager', { err: error.message });
+      }
+      throw error;
+    }
+  }
+
+  /** wait.Until (apimachinery): at once, then each minute from the end of the last one on. */
+  async #updateQos(cgroups: PodCgroups): Promise<void> {
+    for (;;) {
+      await this.#orLogged(cgroups.updateQos(), 'qos_container_manager_linux.go:345', qosFailed);
+      await this.#sleep(periods.qosMs);
+    }
+  }
+
+  async #tidy(cgroups: PodCgroups): Promise<void> {
+    for (;;) {
+      await this.#sleep(periods.tidyMs);
+      const known = new Set(this.#byUid.keys());
+      await this.#orLogged(cgroups.cleanUp(known), 'pod_container_manager_linux.go:180', cleanUpFailed);
+    }
+  }
+
+  async #orLogged(work: Promise<void>, source: string, words: string): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      if (!(error instanceof CgroupFailed)) throw error;
+      this.#klog('W', source, words, { err: error.message });
+    }
+  }
+
   #sleep(ms: number): Promise<void> {
     return this.#options.clock.sleep(ms, this.#life.signal);
   }
+}
+
+/** The values of kubelet's lines about pods of the API. */
+function sourceOf(pods: readonly PodSpec[]): { source: string; pods: string[] } {
+  return { source: 'api', pods: pods.map(describePod) };
 }
 
 interface Seen {
@@ -234,4 +341,6 @@ interface Seen {
   readonly running: boolean;
 }
 
+const qosFailed = 'Failed to reserve QoS requests';
+const cleanUpFailed = 'Failed to delete cgroup paths';
 const woken = new Error('woken');

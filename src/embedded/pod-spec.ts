@@ -1,3 +1,5 @@
+import type { QosClass } from '../model/cgroups.ts';
+
 /** A pod as the API gives it to kubelet. */
 export interface PodSpec {
   readonly name: string;
@@ -6,6 +8,8 @@ export interface PodSpec {
   readonly restartPolicy: 'Always' | 'OnFailure' | 'Never';
   readonly containers: readonly PodContainer[];
   readonly hostNetwork?: boolean;
+  /** Default `besteffort`: the containers ask for nothing. */
+  readonly qos?: QosClass;
 }
 
 export interface PodContainer {

@@ -1,10 +1,12 @@
 import type { SandboxSpec } from '../cri/types.ts';
+import { podCgroupPath } from '../model/cgroup-names.ts';
 import type { Clock } from '../model/clock.ts';
 import { describePod } from '../model/sandbox.ts';
 import type { BackOff } from './back-off.ts';
 import type { Klog } from './klog.ts';
 import type { KubeletVersion } from './kubelet-version.ts';
 import { commandForEver, commandThatExits } from './lifetime.ts';
+import { CgroupFailed, type PodCgroups } from './pod-cgroups.ts';
 import { formatPod, isTerminal, type Phase, type PodContainer, type PodSpec } from './pod-spec.ts';
 import { computePodActions, getPodStatus, newestOf, type PodStatus, phaseOf } from './pod-status.ts';
 import { CallFailed, type RuntimeService } from './runtime-service.ts';
@@ -18,6 +20,8 @@ export interface SyncContext {
   readonly backOff: BackOff;
   readonly image: string;
   readonly graceMs: number;
+  /** Absent: the runtime alone makes cgroups, and none is looked at. */
+  readonly cgroups?: PodCgroups;
   /** An event of the Kubernetes API. */
   event(pod: PodSpec, type: 'Normal' | 'Warning', reason: string, message: string): void;
   setPhase(pod: PodSpec, phase: Phase): void;
@@ -36,8 +40,10 @@ export async function syncPod(context: SyncContext, pod: PodSpec): Promise<'go-o
   context.setPhase(pod, phase);
   if (isTerminal(phase)) {
     await killPod(context, pod, status);
+    await ofCgroup(pod, context.cgroups?.destroy(pod));
     return 'finished';
   }
+  if (context.cgroups) await syncCgroup(context, context.cgroups, pod, status);
   const actions = computePodActions(pod, status, version);
   if (actions.why) klog('I', actions.why.source, actions.why.words, { pod: describePod(pod) });
   if (actions.createSandbox && actions.sandboxId !== '') {
@@ -54,6 +60,48 @@ export async function syncPod(context: SyncContext, pod: PodSpec): Promise<'go-o
   if (failures.length === 1) throw new SyncFailed(failures[0]);
   if (failures.length > 1) throw new SyncFailed(`[${failures.join(', ')}]`);
   return 'go-on';
+}
+
+/** SyncTerminatingPod and SyncTerminatedPod: all of the pod ends, for good. */
+export async function terminatePod(context: SyncContext, pod: PodSpec): Promise<void> {
+  const status = await orFail(getPodStatus(context.runtime, pod.uid, context.version));
+  await killPod(context, pod, status);
+  await ofCgroup(pod, context.cgroups?.destroy(pod));
+}
+
+/**
+ * What SyncPod does about the pod's cgroup before anything else (kubelet.go). A pod of which something runs is killed
+ * where its cgroup "does not exist". The sync then goes on with the status of before: that the sandbox is gone is found
+ * by the next one.
+ */
+async function syncCgroup(context: SyncContext, cgroups: PodCgroups, pod: PodSpec, status: PodStatus): Promise<void> {
+  const isFirst = !status.containers.some((each) => each.state === 'running');
+  let killed = false;
+  if (!isFirst && !cgroups.exists(pod)) {
+    try {
+      await killPod(context, pod, status);
+      await ofCgroup(pod, cgroups.updateQos());
+      killed = true;
+    } catch (error) {
+      if (!(error instanceof SyncFailed)) throw error;
+      context.klog('E', 'kubelet.go:2040', 'KillPod failed', { err: error.message, pod: describePod(pod) });
+    }
+  }
+  if ((killed && pod.restartPolicy === 'Never') || cgroups.exists(pod)) return;
+  await ofCgroup(
+    pod,
+    cgroups.updateQos().then(() => cgroups.ensureExists(pod)),
+  );
+}
+
+async function ofCgroup(pod: PodSpec, work: Promise<void> | undefined): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!(error instanceof CgroupFailed)) throw error;
+    const what = `failed to ensure that the pod: ${pod.uid} cgroups exist and are correctly applied`;
+    throw new SyncFailed(`${what}: ${error.message}`);
+  }
 }
 
 /** killPodWithSyncResult: the running containers, then EVERY sandbox of the pod; what is gone is stopped. */
@@ -165,9 +213,8 @@ async function startContainer(
 }
 
 function sandboxSpec(pod: PodSpec, attempt: number): SandboxSpec {
-  const { name, namespace, uid, hostNetwork = false } = pod;
-  const slice = `kubepods-besteffort-pod${uid.replaceAll('-', '_')}.slice`;
-  const cgroupParent = `/kubepods.slice/kubepods-besteffort.slice/${slice}`;
+  const { name, namespace, uid, hostNetwork = false, qos = 'besteffort' } = pod;
+  const cgroupParent = podCgroupPath('systemd', qos, uid);
   const annotations = { 'kubernetes.io/config.source': 'api' };
   return { name, namespace, uid, attempt, hostNetwork, cgroupParent, annotations };
 }

@@ -21,8 +21,18 @@ export interface KubeAccess {
   readonly addressesOf?: AddressesOf;
   /** Told the `Date` of each answer: the server's own clock, by which the dates of its objects can be judged. */
   readonly onDate?: (date: string) => void;
+  /** The proxy that the server is reached through. */
+  readonly proxy?: KubeProxy;
   /** This machine's wall clock: certificates are valid or not by it, and errors say so. */
   readonly wallNs: () => bigint;
+}
+
+/** An HTTP proxy. Its user name and password are in the header and not in the URL. */
+export interface KubeProxy {
+  readonly url: URL;
+  /** The value of Proxy-Authorization. */
+  readonly authorization?: Secret;
+  readonly lookup?: net.LookupFunction;
 }
 
 /** What a server is shown to prove who we are; each part may be absent. */
@@ -96,7 +106,8 @@ export function hostOf(url: URL): string {
   return url.hostname.replace(/^\[|\]$/g, '');
 }
 
-function isLoopback(hostname: string): boolean {
+/** Whether a URL's host is this machine. */
+export function isLoopback(hostname: string): boolean {
   const host = hostname.replace(/^\[|\]$/g, '');
   return host === 'localhost' || host === '::1' || (net.isIPv4(host) && host.startsWith('127.'));
 }

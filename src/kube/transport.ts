@@ -5,6 +5,7 @@ import * as net from 'node:net';
 import { limits } from '../model/limits.ts';
 import { type Credential, hostOf, type KubeAccess } from './access.ts';
 import { KubeFault } from './errors.ts';
+import { TunnelAgent } from './tunnel.ts';
 
 export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 
@@ -57,7 +58,8 @@ export function transportOf(access: KubeAccess): Transport {
     const { signal } = options;
     const name = hostOf(access.server);
     const [addresses, credential] = await Promise.all([
-      net.isIP(name) ? undefined : access.addressesOf?.(name, options),
+      // Behind a proxy only the proxy has to know the name.
+      net.isIP(name) || access.proxy ? undefined : access.addressesOf?.(name, options),
       credentialOf(access, signal),
     ]);
     signal.throwIfAborted();
@@ -91,15 +93,16 @@ async function credentialOf(access: KubeAccess, signal: AbortSignal): Promise<Cr
 function agentOf(access: KubeAccess, { clientCertificate, clientKey }: Credential): http.Agent {
   const connection = { keepAlive: true, autoSelectFamilyAttemptTimeout: limits.kubeConnectAttemptMs };
   if (access.server.protocol === 'http:') return new http.Agent(connection);
-  const { ca, serverName } = access;
-  return new https.Agent({
+  const { ca, serverName, proxy } = access;
+  const options = {
     ...connection,
     rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca }),
     ...(clientCertificate === undefined ? {} : { cert: clientCertificate }),
     ...(clientKey === undefined ? {} : { key: clientKey.reveal() }),
     ...(serverName === undefined ? {} : { servername: serverName }),
-  });
+  };
+  return proxy === undefined ? new https.Agent(options) : new TunnelAgent(proxy, options);
 }
 
 function requestOptions(
@@ -135,7 +138,11 @@ function begin(
   const { signal } = options;
   return new Promise((resolve, reject) => {
     const request = (protocol === 'http:' ? http : https).request(options);
+    // A request that still waits for its connection (a proxy) would say that it was ended only when it has it.
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
     request.on('error', (error) => reject(signal.aborted ? signal.reason : error));
+    request.on('close', () => signal.removeEventListener('abort', abort));
     request.on('response', (response) => {
       // Whoever ends reading early (a limit, an abort) has its reason; what Node says then is no news.
       response.on('error', () => undefined);

@@ -9,6 +9,10 @@ export interface RunOptions {
   readonly onLine?: (line: string) => void;
   readonly timeoutMs?: number;
   readonly maxBytes?: number;
+  /** The environment, in place of one with a PATH of the system, the C locale and UTC. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Ends the program. */
+  readonly signal?: AbortSignal;
 }
 
 /** Runs a program and gives its output; the port that tests replace. */
@@ -35,13 +39,20 @@ export const run: Run = (argv, options = {}) => {
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: '/',
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', TZ: 'UTC', SYSTEMD_PAGER: '', SYSTEMD_COLORS: '0' },
+      env: options.env ?? plainEnvironment,
     });
     const kill = (why: string) => {
       killedFor ||= why;
       child.kill('SIGKILL');
     };
     const timer = setTimeout(() => kill(`no end after ${timeoutMs / 1_000} s`), timeoutMs);
+    const interrupt = () => kill('interrupted');
+    options.signal?.addEventListener('abort', interrupt, { once: true });
+    if (options.signal?.aborted) interrupt();
+    const settled = () => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', interrupt);
+    };
     child.stdout.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes > maxBytes) kill(`more than ${maxBytes} bytes of output`);
@@ -51,17 +62,25 @@ export const run: Run = (argv, options = {}) => {
       if (stderr.length < 4_000) stderr += chunk.toString('utf8').slice(0, 4_000);
     });
     child.on('error', (error: NodeJS.ErrnoException) => {
-      clearTimeout(timer);
+      settled();
       reject(startError(program, error));
     });
     child.on('close', (code, signal) => {
-      clearTimeout(timer);
+      settled();
       if (code === 0 && killedFor === '') {
         lines.end();
         resolve({ stdout: collected.join('\n'), stderr });
       } else reject(endError(argv, killedFor || stderr.trim().split('\n')[0] || `exit ${code ?? signal}`));
     });
   });
+};
+
+const plainEnvironment = {
+  PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+  LC_ALL: 'C',
+  TZ: 'UTC',
+  SYSTEMD_PAGER: '',
+  SYSTEMD_COLORS: '0',
 };
 
 function startError(program: string, error: NodeJS.ErrnoException): SandwardenError {

@@ -1,4 +1,4 @@
-import { delimiter } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { type KubeAccess, serverUrl } from '../../kube/access.ts';
 import { SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
@@ -7,10 +7,11 @@ import type { Run } from '../child.ts';
 import { systemClock } from '../clock.ts';
 import { readText } from '../read-file.ts';
 import { addressesByGetent } from './addresses.ts';
-import { readConfig, readKubeconfig } from './kubeconfig.ts';
+import { type ReadOptions, readKubeconfig } from './kubeconfig.ts';
+import { readConfig } from './material.ts';
 import { tokenFileSource } from './token-file.ts';
 
-/** The kubeconfigs of a node that are looked for where nothing names one, in this order; docs/kubernetes-access.md. */
+/** The kubeconfigs of a node that are looked for where nothing names one, in this order. */
 export const knownKubeconfigs = [
   { path: '/etc/kubernetes/kubelet.conf', of: 'kubelet (kubeadm)', may: 'node' },
   { path: '/var/lib/kubelet/kubeconfig', of: 'kubelet', may: 'node' },
@@ -38,9 +39,16 @@ export const credentialOrder: readonly string[] = [
 export interface CredentialOptions {
   /** The value of `--kubeconfig`. */
   readonly flag?: string;
+  /** The context to take in place of a file's current one; then only a kubeconfig will do. */
+  readonly context?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** A prefix of every path that is not named by the flag or the environment: where the node is mounted, or a test. */
   readonly root?: string;
+  /**
+   * Who asks: a `node` about itself (where absent), or a `person` about a cluster. A person's own kubeconfig may be of
+   * any cluster and says nothing about this node; a node's credentials show no cluster.
+   */
+  readonly of?: 'node' | 'person';
   /** How programs are run; the port that tests replace. */
   readonly run?: Run;
 }
@@ -51,37 +59,48 @@ export interface CredentialOptions {
  * ERR_FORBIDDEN as readKubeconfig does: what is there and broken is not passed over.
  */
 export async function findKubeAccess(options: CredentialOptions = {}): Promise<KubeAccess | undefined> {
-  const { flag, env = {}, root = '' } = options;
-  const running = options.run === undefined ? {} : { run: options.run };
-  if (flag !== undefined) return named(flag, running);
-  for (const path of (env.KUBECONFIG ?? '').split(delimiter)) {
-    const from = `KUBECONFIG (${safeText(path, 300)})`;
-    const access = path === '' ? undefined : await readKubeconfig(path, { from, ...running });
+  const { flag, env = {}, of: asker = 'node' } = options;
+  if (flag !== undefined) return named(flag, options);
+  const files = (env.KUBECONFIG ?? '').split(delimiter).filter((path) => path !== '');
+  if (files.length > 0) {
+    const from = `KUBECONFIG (${safeText(env.KUBECONFIG ?? '', 300)})`;
+    const access = await readKubeconfig(files, { from, ...readOptions(options) });
     if (access) return access;
   }
-  return (await inCluster(env, root, running)) ?? (await knownAccess(root, running));
+  if (asker === 'node') return (await inCluster(options)) ?? (await knownAccess(options));
+  const own = await ownAccess(options);
+  return own ?? (await inCluster(options)) ?? (await knownAccess(options));
 }
 
-interface Running {
-  readonly run?: Run;
+function readOptions({ env, context, run }: CredentialOptions): Partial<ReadOptions> {
+  return {
+    ...(env === undefined ? {} : { env }),
+    ...(context === undefined ? {} : { context }),
+    ...(run === undefined ? {} : { run }),
+  };
 }
 
-async function named(path: string, running: Running): Promise<KubeAccess> {
-  const access = await readKubeconfig(path, { from: `--kubeconfig ${safeText(path, 300)}`, ...running });
+async function named(path: string, options: CredentialOptions): Promise<KubeAccess> {
+  const from = `--kubeconfig ${safeText(path, 300)}`;
+  const access = await readKubeconfig(path, { from, ...readOptions(options), isNamed: true });
   if (access) return access;
   throw new SandwardenError('ERR_CONFIG', `there is no kubeconfig '${safeText(path, 300)}'`, {
     hint: 'Name a file that is there with --kubeconfig, or leave the option out.',
   });
 }
 
+/** The file that kubectl takes where nothing names one. */
+async function ownAccess(options: CredentialOptions): Promise<KubeAccess | undefined> {
+  const home = options.env?.HOME;
+  if (!home) return undefined;
+  const path = join(home, '.kube', 'config');
+  return readKubeconfig(path, { from: safeText(path, 300), ...readOptions(options) });
+}
+
 /** As client-go rest.InClusterConfig: both variables and the token must be there. */
-async function inCluster(
-  env: Readonly<Record<string, string | undefined>>,
-  root: string,
-  { run }: Running,
-): Promise<KubeAccess | undefined> {
+async function inCluster({ env = {}, root = '', context, run }: CredentialOptions): Promise<KubeAccess | undefined> {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
-  if (!host || !port) return undefined;
+  if (!host || !port || context !== undefined) return undefined;
   const folder = `${root}${serviceAccountFolder}`;
   const tokenFile = `${folder}/token`;
   if ((await readText(tokenFile, limits.configBytes)) === undefined) return undefined;
@@ -98,11 +117,13 @@ async function inCluster(
   return { from, server, source, ...around, ...(ca === undefined ? {} : { ca }) };
 }
 
-async function knownAccess(root: string, running: Running): Promise<KubeAccess | undefined> {
+async function knownAccess(options: CredentialOptions): Promise<KubeAccess | undefined> {
+  const { root = '', of: asker = 'node' } = options;
   let forbidden: SandwardenError | undefined;
-  for (const { path } of knownKubeconfigs) {
+  for (const { path, may } of knownKubeconfigs) {
+    if (asker === 'person' && may !== 'admin') continue;
     try {
-      const access = await readKubeconfig(`${root}${path}`, { from: path, root, ...running });
+      const access = await readKubeconfig(`${root}${path}`, { from: path, root, ...readOptions(options) });
       if (access) return access;
     } catch (error) {
       if (!(error instanceof SandwardenError) || error.code !== 'ERR_FORBIDDEN') throw error;

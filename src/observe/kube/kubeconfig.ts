@@ -1,87 +1,105 @@
-import { X509Certificate } from 'node:crypto';
-import { dirname, isAbsolute, join } from 'node:path';
-import { createSecureContext } from 'node:tls';
-import { isToken, type KubeAccess, Secret, serverUrl } from '../../kube/access.ts';
+import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import {
+  type CredentialSource,
+  isToken,
+  type KubeAccess,
+  type KubeProxy,
+  Secret,
+  serverUrl,
+} from '../../kube/access.ts';
 import { SandwardenError } from '../../model/errors.ts';
-import { limits } from '../../model/limits.ts';
+import { safeText } from '../../model/safe-text.ts';
 import type { Run } from '../child.ts';
 import { systemClock } from '../clock.ts';
-import { readText } from '../read-file.ts';
 import { addressesByGetent } from './addresses.ts';
+import { type ExecPlugin, execSource, execVersions } from './exec-plugin.ts';
+import { checkMaterial, type Files, pathOf, pem, readConfig } from './material.ts';
+import { proxyOf, proxyOfEnvironment } from './proxy.ts';
 import { tokenFileSource } from './token-file.ts';
 import { type Fields, openYaml } from './yaml-fields.ts';
 
 export interface ReadOptions {
   /** How the file was chosen. */
   readonly from: string;
+  /** The context to take in place of the current one. */
+  readonly context?: string;
   /** A prefix of the absolute paths in the file: where the node's own file system is mounted. */
   readonly root?: string;
+  /** For the programs that a kubeconfig names, and for the proxy. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Whether a person named the file: then its programs are run whoever may write it. */
+  readonly isNamed?: boolean;
   /** How programs are run; the port that tests replace. */
   readonly run?: Run;
 }
 
 /**
  * The access that the current context of a kubeconfig gives; undefined where the file is not there. Relative paths in
- * it are resolved against its folder; no program that it names is run.
+ * it are resolved against its folder. Several files are merged: what the first one says holds.
  * Throws ERR_CONFIG with file and line for what is broken, ERR_NOT_SUPPORTED for what another client could use, and
  * ERR_FORBIDDEN for a file that may not be read. No error quotes the file.
- * Source of the format: client-go tools/clientcmd/api/v1/types.go.
+ * Source of the format: client-go tools/clientcmd/api/v1/types.go; of merging: tools/clientcmd/loader.go.
  */
-export async function readKubeconfig(file: string, options: ReadOptions): Promise<KubeAccess | undefined> {
-  const text = await readConfig(file);
-  return text === undefined ? undefined : parseKubeconfig(text, file, options);
+export async function readKubeconfig(
+  file: string | readonly string[],
+  options: ReadOptions,
+): Promise<KubeAccess | undefined> {
+  const files = typeof file === 'string' ? [file] : file;
+  const read = await Promise.all(files.map(async (path) => ({ path, text: await readConfig(path) })));
+  const there = read.flatMap(({ path, text }) => (text === undefined ? [] : [{ path, text }]));
+  if (there.length === 0) return undefined;
+  return accessOf(await Promise.all(there.map(({ path, text }) => openYaml(text, path))), options);
 }
 
 /** The access in the text of a kubeconfig; see readKubeconfig. */
 export async function parseKubeconfig(text: string, file: string, options: ReadOptions): Promise<KubeAccess> {
-  const root = await openYaml(text, file);
-  const current = root.text('current-context');
-  if (current === undefined) throw root.error('current-context', 'has no current-context');
-  const context = named(root, 'contexts', 'context', current, 'current-context');
+  return accessOf([await openYaml(text, file)], options);
+}
+
+async function accessOf(configs: readonly Fields[], options: ReadOptions): Promise<KubeAccess> {
+  const [first] = configs;
+  const chooser = configs.find((each) => each.has('current-context')) ?? first;
+  if (chooser === undefined) throw new Error('no kubeconfig was given');
+  const current = options.context ?? chooser.text('current-context');
+  if (current === undefined) throw chooser.error('current-context', 'has no current-context');
+  const context = named(configs, 'contexts', 'context', current, chooser);
   const clusterName = context.text('cluster');
   if (clusterName === undefined) throw context.error('cluster', 'the current context names no cluster');
-  const cluster = named(root, 'clusters', 'cluster', clusterName, 'clusters');
+  const cluster = named(configs, 'clusters', 'cluster', clusterName);
   const userName = context.text('user');
-  const user = userName === undefined ? undefined : named(root, 'users', 'user', userName, 'users');
+  const user = userName === undefined ? undefined : named(configs, 'users', 'user', userName);
 
-  const files: Files = { folder: dirname(file), root: options.root ?? '' };
-  const access = {
-    from: options.from,
-    addressesOf: addressesByGetent(options.run),
-    wallNs: systemClock().wallNs,
-    ...(await clusterOf(cluster, files)),
-    ...(user ? await userOf(user, files, options) : {}),
-  };
+  const around = { addressesOf: addressesByGetent(options.run), wallNs: systemClock().wallNs };
+  const target = await clusterOf(cluster, options);
+  const access = { from: options.from, ...around, ...target, ...(user ? await userOf(user, cluster, options) : {}) };
   checkMaterial(access, user ?? cluster);
   return access;
 }
 
-/** A configuration file, undefined where it is not there. Throws ERR_FORBIDDEN, or ERR_CONFIG where it is no file. */
-export async function readConfig(path: string): Promise<string | undefined> {
-  try {
-    return await readText(path, limits.configBytes);
-  } catch (error) {
-    if (!(error instanceof SandwardenError) || error.code !== 'ERR_FILE') throw error;
-    throw new SandwardenError('ERR_CONFIG', error.message, { hint: error.hint, cause: error });
+/** The entry of a name, of the first file that has one. */
+function named(configs: readonly Fields[], list: string, kind: string, name: string, chooser?: Fields): Fields {
+  const all = configs.map((each) => each.list(list).filter((entry) => entry.text('name') === name));
+  const [entry, twin] = all.find((found) => found.length > 0) ?? [];
+  if (entry === undefined) {
+    const at = chooser ?? configs[0];
+    if (at === undefined) throw new Error('no kubeconfig was given');
+    throw at.error(chooser ? 'current-context' : list, `the ${kind} that is asked for is not under '${list}'`);
   }
-}
-
-interface Files {
-  readonly folder: string;
-  readonly root: string;
-}
-
-function named(root: Fields, list: string, kind: string, name: string, at: string): Fields {
-  const found = root.list(list).filter((each) => each.text('name') === name);
-  const [entry, twin] = found;
-  if (entry === undefined) throw root.error(at, `the ${kind} that is asked for is not under '${list}'`);
   if (twin) throw twin.error('name', `this ${kind} is there twice`);
   const fields = entry.map(kind);
   if (fields === undefined) throw entry.error('name', `this entry has no '${kind}'`);
   return fields;
 }
 
-async function clusterOf(cluster: Fields, files: Files): Promise<Pick<KubeAccess, 'server' | 'serverName' | 'ca'>> {
+function filesOf(fields: Fields, { root = '' }: ReadOptions): Files {
+  return { folder: dirname(fields.file), root };
+}
+
+async function clusterOf(
+  cluster: Fields,
+  options: ReadOptions,
+): Promise<Pick<KubeAccess, 'server' | 'serverName' | 'ca' | 'proxy'>> {
   const written = cluster.text('server');
   if (written === undefined) throw cluster.error('server', 'the cluster has no server');
   const server = serverUrl(written);
@@ -94,19 +112,36 @@ async function clusterOf(cluster: Fields, files: Files): Promise<Pick<KubeAccess
       'Put the certificate authority of the cluster there: certificate-authority, or certificate-authority-data.',
     );
   }
-  if (cluster.has('proxy-url')) throw notSupported(cluster, 'proxy-url');
   const serverName = cluster.text('tls-server-name');
   if (serverName !== undefined && !/^[\w.-]{1,253}$/.test(serverName)) {
     throw cluster.error('tls-server-name', "'tls-server-name' is no host name");
   }
-  const ca = await pem(cluster, 'certificate-authority', 'CERTIFICATE', files);
-  return { server, ...(serverName === undefined ? {} : { serverName }), ...(ca === undefined ? {} : { ca }) };
+  const ca = await pem(cluster, 'certificate-authority', 'CERTIFICATE', filesOf(cluster, options));
+  const proxy = proxyFor(cluster, server, options);
+  return {
+    server,
+    ...(serverName === undefined ? {} : { serverName }),
+    ...(ca === undefined ? {} : { ca }),
+    ...(proxy === undefined ? {} : { proxy }),
+  };
 }
 
-async function userOf(user: Fields, files: Files, { from }: ReadOptions): Promise<Partial<KubeAccess>> {
-  for (const key of ['exec', 'auth-provider', 'username', 'password', 'as', 'as-uid', 'as-groups', 'as-user-extra']) {
+/** `proxy-url` goes before the environment; both are for https only, which is all that goes to another machine. */
+function proxyFor(cluster: Fields, server: URL, { env = {} }: ReadOptions): KubeProxy | undefined {
+  const written = cluster.text('proxy-url');
+  const proxy = written === undefined ? proxyOfEnvironment(server, env) : proxyOf(written);
+  if (proxy === undefined || 'url' in proxy) return proxy;
+  if (written !== undefined) throw cluster.error('proxy-url', `'proxy-url' ${proxy.problem}`);
+  throw new SandwardenError('ERR_CONFIG', `the variable HTTPS_PROXY ${proxy.problem}`, {
+    hint: 'Correct it, unset it, or name the server in NO_PROXY.',
+  });
+}
+
+async function userOf(user: Fields, cluster: Fields, options: ReadOptions): Promise<Partial<KubeAccess>> {
+  for (const key of ['auth-provider', 'username', 'password', 'as', 'as-uid', 'as-groups', 'as-user-extra']) {
     if (user.has(key)) throw notSupported(user, key);
   }
+  const files = filesOf(user, options);
   const clientCertificate = await pem(user, 'client-certificate', 'CERTIFICATE', files);
   const clientKey = await pem(user, 'client-key', 'PRIVATE KEY', files);
   if ((clientCertificate === undefined) !== (clientKey === undefined)) {
@@ -115,64 +150,75 @@ async function userOf(user: Fields, files: Files, { from }: ReadOptions): Promis
   const token = user.text('token');
   if (token !== undefined && !isToken(token)) throw user.error('token', "'token' is no token");
   const tokenFile = pathOf(user, 'tokenFile', files);
+  const exec = user.map('exec');
+  const source = exec
+    ? await execOf(exec, cluster, options)
+    : tokenFile === undefined
+      ? undefined
+      : tokenFileSource(tokenFile, options.from);
   return {
     ...(clientCertificate === undefined ? {} : { clientCertificate }),
     ...(clientKey === undefined ? {} : { clientKey: new Secret(clientKey) }),
     ...(token === undefined ? {} : { token: new Secret(token) }),
-    ...(tokenFile === undefined ? {} : { source: tokenFileSource(tokenFile, from) }),
+    ...(source === undefined ? {} : { source }),
   };
 }
 
-/** A certificate or key from KEY-data (base64), which goes first as in client-go, or from the file that KEY names. */
-async function pem(fields: Fields, key: string, label: string, files: Files): Promise<string | undefined> {
-  const data = fields.text(`${key}-data`);
-  const at = data === undefined ? key : `${key}-data`;
-  const text = data === undefined ? await fileOf(fields, key, files) : decoded(fields, at, data);
-  if (text === undefined) return undefined;
-  // "EC PRIVATE KEY" and "RSA PRIVATE KEY" are keys too; an encrypted one cannot be used without asking.
-  if (new RegExp(`-----BEGIN (?:EC |RSA )?${label}-----`).test(text)) return text;
-  throw fields.error(at, `'${at}' holds no ${label === 'CERTIFICATE' ? 'certificate' : 'unencrypted key'} (PEM)`);
-}
-
-function decoded(fields: Fields, key: string, data: string): string {
-  const packed = data.replace(/\s/g, '');
-  if (packed.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(packed)) {
-    throw fields.error(key, `'${key}' is no base64`);
+async function execOf(exec: Fields, cluster: Fields, options: ReadOptions): Promise<CredentialSource> {
+  const [apiVersion, command] = [exec.text('apiVersion') ?? '', exec.text('command')];
+  if (command === undefined || command.includes('\0')) throw exec.error('command', "the 'exec' plugin has no command");
+  if (!execVersions.some((each) => each === apiVersion)) {
+    throw exec.error('apiVersion', `the 'exec' plugin speaks none of ${execVersions.join(', ')}`, 'ERR_NOT_SUPPORTED');
   }
-  return Buffer.from(packed, 'base64').toString('latin1');
-}
-
-async function fileOf(fields: Fields, key: string, files: Files): Promise<string | undefined> {
-  const path = pathOf(fields, key, files);
-  if (path === undefined) return undefined;
-  const text = await readConfig(path);
-  if (text === undefined) throw fields.error(key, `'${key}' names a file that is not there`);
-  return text;
-}
-
-function pathOf(fields: Fields, key: string, files: Files): string | undefined {
-  const path = fields.text(key);
-  if (path === undefined) return undefined;
-  if (path.includes('\0')) throw fields.error(key, `'${key}' is no path`);
-  return isAbsolute(path) ? `${files.root}${path}` : join(files.folder, path);
-}
-
-/** OpenSSL looks at certificates and key now, so that nothing but the network can fail later. */
-function checkMaterial(access: KubeAccess, at: Fields): void {
-  const { ca, clientCertificate, clientKey } = access;
-  try {
-    for (const each of [ca, clientCertificate]) if (each !== undefined) new X509Certificate(each);
-    createSecureContext({
-      ...(ca === undefined ? {} : { ca }),
-      ...(clientCertificate === undefined ? {} : { cert: clientCertificate }),
-      ...(clientKey === undefined ? {} : { key: clientKey.reveal() }),
-    });
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
-    const mismatch = error.code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH';
-    const what = mismatch ? 'its client key is not that of its client certificate' : 'a certificate or key is broken';
-    throw at.error('', `${what} (${String(error.code)})`);
+  if (exec.text('interactiveMode') === 'Always') {
+    throw exec.error(
+      'interactiveMode',
+      "the 'exec' plugin wants a terminal, which it is not given",
+      'ERR_NOT_SUPPORTED',
+    );
   }
+  await checkProgram(exec, options);
+  const env = exec.list('env').map((each) => [each.text('name') ?? '', each.text('value') ?? ''] as const);
+  const installHint = exec.text('installHint');
+  const plugin: ExecPlugin = {
+    apiVersion,
+    command,
+    args: exec.texts('args'),
+    env: Object.fromEntries(env),
+    ...(installHint === undefined ? {} : { installHint }),
+    ...(exec.flag('provideClusterInfo') ? { cluster: await clusterInfo(cluster, options) } : {}),
+  };
+  const { from, env: environment = {}, run } = options;
+  const around = { from, file: exec.file, env: environment, wallNs: systemClock().wallNs };
+  return execSource(plugin, { ...around, ...(run === undefined ? {} : { run }) });
+}
+
+/**
+ * Root runs no program that somebody else could have written into a file, unless a person named the file; and none of
+ * another machine's file system.
+ */
+async function checkProgram(exec: Fields, { root = '', isNamed = false }: ReadOptions): Promise<void> {
+  const refuse = (why: string, hint: string) =>
+    exec.error('command', `its 'exec' plugin is not run: ${why}`, 'ERR_NOT_SUPPORTED', hint);
+  if (root !== '')
+    throw refuse('it is a program of the node that is looked at', 'Name a kubeconfig with a token or a certificate.');
+  if (isNamed || process.getuid?.() !== 0) return;
+  const { uid, mode } = await stat(exec.file);
+  if (uid === 0 && (mode & 0o022) === 0) return;
+  throw refuse(
+    'others than root may write the file',
+    `Name it, if you trust it: --kubeconfig ${safeText(exec.file, 300)}`,
+  );
+}
+
+async function clusterInfo(cluster: Fields, options: ReadOptions): Promise<object> {
+  const ca = await pem(cluster, 'certificate-authority', 'CERTIFICATE', filesOf(cluster, options));
+  return {
+    server: cluster.text('server'),
+    'tls-server-name': cluster.text('tls-server-name'),
+    'proxy-url': cluster.text('proxy-url'),
+    ...(ca === undefined ? {} : { 'certificate-authority-data': Buffer.from(ca, 'latin1').toString('base64') }),
+  };
 }
 
 function notSupported(fields: Fields, key: string): SandwardenError {

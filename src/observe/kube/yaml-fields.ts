@@ -46,6 +46,23 @@ export class Fields {
     throw this.error(key, `'${key}' is neither true nor false`);
   }
 
+  /** The file that this mapping stands in. */
+  get file(): string {
+    return this.#where.file;
+  }
+
+  /** A list of texts. */
+  texts(key: string): string[] {
+    const node = this.#node(key);
+    if (node === undefined) return [];
+    const { isScalar, isSeq } = this.#where.yaml;
+    if (!isSeq(node)) throw this.error(key, `'${key}' is no list`);
+    return node.items.map((item) => {
+      if (isScalar(item)) return typeof item.value === 'string' ? item.value : (item.source ?? '');
+      throw this.error(key, `'${key}' holds what is no text`);
+    });
+  }
+
   map(key: string): Fields | undefined {
     const node = this.#node(key);
     if (node === undefined) return undefined;

@@ -42,7 +42,8 @@ test('a look at a node asks its API with the node’s own credentials', { skip }
   const { pods } = await look({ root: folder.join('node') });
   assert.ok(pods.known);
   assert.equal(pods.value[0]?.uid, 'uid-web');
-  assert.equal(api.asked.length, 1);
+  assert.equal(api.asked.filter((each) => each.startsWith('/api/v1/pods?')).length, 1);
+  assert.ok(api.asked.length <= 3, api.asked.join('\n'));
 });
 
 test('a look asks nobody where the pods are known, and never for a node that is not this machine', async () => {

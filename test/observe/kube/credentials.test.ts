@@ -51,7 +51,7 @@ describe('the credentials of a node', { skip: hasOpenssl ? false : 'openssl is n
     const env = { KUBECONFIG: `${folder.join('none')}:${given}:${folder.join('other')}`, ...pod };
     const from = async (options: Parameters<typeof findKubeAccess>[0]) => (await find(options))?.from;
     assert.equal(await from({ flag: given, env }), `--kubeconfig ${given}`);
-    assert.equal(await from({ env }), `KUBECONFIG (${given})`);
+    assert.equal(await from({ env }), `KUBECONFIG (${env.KUBECONFIG})`);
     assert.equal(await from({ env: pod }), 'the service account of this pod');
     const order: string[] = ['--kubeconfig', 'KUBECONFIG', serviceAccountFolder];
     for (const { path } of knownKubeconfigs) {

@@ -2,6 +2,7 @@ import { anchorCommands } from './anchor-commands.ts';
 import { bootCommands } from './boot-commands.ts';
 import { cgroupCommands } from './cgroup-commands.ts';
 import type { CommandSpec, OptionSpec } from './command.ts';
+import { incidentCommand } from './incident-command.ts';
 import { installCommands } from './install-commands.ts';
 import { looking } from './looking.ts';
 import { watchCommands } from './watch-commands.ts';
@@ -173,6 +174,7 @@ export const commands: readonly CommandSpec[] = [
     ],
     load: () => import('../history.ts'),
   },
+  incidentCommand,
   ...cgroupCommands,
   ...watchCommands,
   ...anchorCommands,

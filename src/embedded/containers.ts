@@ -2,7 +2,6 @@ import type { Daemon } from './daemon.ts';
 import { stateOf } from './daemon.ts';
 import type { ContainerConfig, ContainerRecord } from './disk.ts';
 import { fault, wordsOf } from './faults.ts';
-import { lifetimeOf } from './lifetime.ts';
 
 /** CreateContainer (container_create.go). */
 export async function createContainer(daemon: Daemon, sandboxId: string, config: ContainerConfig): Promise<string> {
@@ -63,7 +62,7 @@ export async function startContainer(daemon: Daemon, id: string): Promise<void> 
     throw fault('failed to create containerd task: context canceled');
   }
   container.startedAtNs = daemon.machine.clock.wallNs();
-  daemon.watchContainer(container, daemon.machine.spawn(id, lifetimeOf(container.config.command)));
+  daemon.watchContainer(container, daemon.machine.start(id, container.config.command));
   daemon.tell('started', id);
 }
 

@@ -52,6 +52,8 @@ export class Disk {
   readonly sandboxes = new Map<string, SandboxRecord>();
   readonly containers = new Map<string, ContainerRecord>();
   conflist = true;
+  /** The files of sockets below kubelet's folders, by path. */
+  readonly sockets = new Map<string, { readonly madeAtNs: bigint; readonly inode: number }>();
 
   /** A second record with the same name under another id. */
   duplicate(sandboxId: string, newId: string): void {

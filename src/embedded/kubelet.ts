@@ -24,6 +24,8 @@ const periods = {
 /** What the API server keeps; it outlives the node. */
 export interface Api {
   readonly phases: Map<string, Phase>;
+  /** Why the volumes of a pod are not there yet; absent: no pod has any. */
+  readonly waitsForVolumes?: (pod: PodSpec) => string | undefined;
   event(pod: PodSpec, type: 'Normal' | 'Warning', reason: string, message: string): void;
 }
 
@@ -82,6 +84,7 @@ export class Kubelet {
       image,
       graceMs,
       ...(cgroups ? { cgroups } : {}),
+      ...(api.waitsForVolumes ? { waitsForVolumes: api.waitsForVolumes } : {}),
       event: (pod, type, reason, message) => api.event(pod, type, reason, message),
       setPhase: (pod, phase) => void api.phases.set(pod.uid, phase),
     };

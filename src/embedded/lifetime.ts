@@ -1,4 +1,5 @@
 import type { Lifetime } from './machine.ts';
+import type { PodContainer } from './pod-spec.ts';
 
 /**
  * How long a command lives and what it leaves, for the two commands that containers of the embedded node run:
@@ -19,6 +20,26 @@ export function commandThatExits(afterMs: number, code: number): string[] {
 }
 
 export const commandForEver: readonly string[] = ['sleep', '1000000'];
+
+/** The command of a pod's container. */
+export function commandOf(runs: PodContainer['runs']): readonly string[] {
+  if (runs === 'forever') return commandForEver;
+  if ('serves' in runs) return ['csi-driver', runs.serves];
+  return 'needs' in runs ? ['csi-sidecar', runs.needs] : commandThatExits(runs.exitsAfterMs, runs.code);
+}
+
+/** The socket that a command listens on or needs at its start; undefined where it has nothing to do with any. */
+export function socketOf(
+  command: readonly string[],
+): { readonly does: 'serve' | 'need'; readonly path: string } | undefined {
+  const [program, path] = command;
+  if (path === undefined) return undefined;
+  return program === 'csi-driver'
+    ? { does: 'serve', path }
+    : program === 'csi-sidecar'
+      ? { does: 'need', path }
+      : undefined;
+}
 
 function shellScript(command: readonly string[]): string {
   const [shell, flag, script] = command;

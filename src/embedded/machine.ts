@@ -2,6 +2,7 @@ import type { TurnableClock } from './clock.ts';
 import { CniPlugin } from './cni.ts';
 import { Disk } from './disk.ts';
 import { Died } from './faults.ts';
+import { lifetimeOf, socketOf } from './lifetime.ts';
 import type { Random } from './random.ts';
 
 /** A process of a container or a pause process, under its shim: it outlives the daemon, but not the power. */
@@ -12,10 +13,15 @@ export interface Task {
   exit: { readonly code: number; readonly atNs: bigint } | undefined;
   /** The daemon's ear; a daemon that dies takes it off. */
   onExit: (() => void) | undefined;
+  /** The unix socket that it listens on. */
+  serves?: string;
 }
 
 /** How long a process lives by itself and what it leaves. Undefined: until it is killed. */
 export type Lifetime = { readonly afterMs: number; readonly code: number } | undefined;
+
+/** kubernetes-csi sidecars give up at once where the file is not there, and else when the connection is refused. */
+const withoutSocket = { afterMs: 800, code: 1 } as const;
 
 /** The machine under the daemon: a disk that survives a power cut; processes and a tmpfs that do not. */
 export class Machine {
@@ -50,6 +56,20 @@ export class Machine {
     this.tasks.set(id, task);
     if (lifetime) void this.#endLater(id, task, lifetime);
     return task;
+  }
+
+  /** The process of a container with this command; a CSI driver listens on its socket from then on. */
+  start(id: string, command: readonly string[]): Task {
+    const socket = socketOf(command);
+    if (socket === undefined) return this.spawn(id, lifetimeOf(command));
+    if (socket.does === 'need') return this.spawn(id, this.isServed(socket.path) ? undefined : withoutSocket);
+    this.disk.sockets.set(socket.path, { madeAtNs: this.clock.wallNs(), inode: this.newPid() });
+    return Object.assign(this.spawn(id, undefined), { serves: socket.path });
+  }
+
+  /** Whether a process listens on a socket; its file outlives it. */
+  isServed(path: string): boolean {
+    return [...this.tasks.values()].some((each) => each.serves === path && each.exit === undefined);
   }
 
   /** SIGKILL (137) or the end by itself. Without effect on a task that has ended. */

@@ -30,6 +30,8 @@ export interface EmbeddedNodeOptions {
   readonly serve?: boolean;
   /** The wall clock at the beginning of simulated time. */
   readonly startNs?: bigint;
+  /** Why the volumes of a pod are not there yet; absent: no pod has any. */
+  readonly waitsForVolumes?: (pod: PodSpec) => string | undefined;
   /** How long the runtime's steps take; as the recorded nodes in simulated time, nothing in real time. */
   readonly latency?: Latency;
 }
@@ -72,6 +74,7 @@ export class EmbeddedNode {
   readonly boots: Boot[] = [];
   readonly events: PodEvent[] = [];
   readonly #options: EmbeddedNodeOptions;
+  #pods: readonly PodSpec[];
   readonly #clock: TurnableClock;
   readonly #random: Random;
   readonly #phases = new Map<string, Phase>();
@@ -85,6 +88,7 @@ export class EmbeddedNode {
 
   constructor(options: EmbeddedNodeOptions) {
     this.#options = options;
+    this.#pods = options.pods;
     this.#kubeletLog = new JournalFile(join(options.dir, 'kubelet.ndjson'), 'kubelet');
     this.#runtimeLog = new JournalFile(join(options.dir, 'containerd.ndjson'), 'containerd');
     const { startNs = 1_767_225_600_000_000_000n, time, seed = 1 } = options;
@@ -170,11 +174,12 @@ export class EmbeddedNode {
       clock: this.#clock,
       random: this.#random,
       version: this.#options.kubeletVersion,
-      pods: this.#options.pods,
+      pods: this.#pods,
       pid,
       log: (line) => this.#log(this.#kubeletLog, line, pid),
       api: {
         phases: this.#phases,
+        ...(this.#options.waitsForVolumes ? { waitsForVolumes: this.#options.waitsForVolumes } : {}),
         event: (pod, type, reason, message) => {
           this.events.push({ atNs: this.#clock.wallNs(), pod: describePod(pod), type, reason, message });
         },
@@ -192,8 +197,14 @@ export class EmbeddedNode {
     this.#kubeletCri = undefined;
   }
 
+  /** What the API wants on this node from now on. */
+  setPods(pods: readonly PodSpec[]): void {
+    this.#pods = pods;
+    this.#kubelet?.it.setPods(pods);
+  }
+
   pods(): PodView[] {
-    return this.#options.pods.map((pod) => {
+    return this.#pods.map((pod) => {
       const { name, namespace, uid, restartPolicy } = pod;
       const phase = this.#phases.get(uid) ?? 'Pending';
       const known = { name, namespace, uid, restartPolicy, phase, deleting: false };

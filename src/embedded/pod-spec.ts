@@ -14,7 +14,13 @@ export interface PodSpec {
 
 export interface PodContainer {
   readonly name: string;
-  readonly runs: 'forever' | { readonly exitsAfterMs: number; readonly code: number };
+  readonly runs:
+    | 'forever'
+    | { readonly exitsAfterMs: number; readonly code: number }
+    /** A CSI driver: it listens on this socket as long as it runs. */
+    | { readonly serves: string }
+    /** A CSI sidecar: it ends at once, with 1, where nobody listens on this socket when it starts. */
+    | { readonly needs: string };
 }
 
 /** kubelet's format.Pod: `name_namespace(uid)`. */

@@ -5,7 +5,7 @@ import { describePod } from '../model/sandbox.ts';
 import type { BackOff } from './back-off.ts';
 import type { Klog } from './klog.ts';
 import type { KubeletVersion } from './kubelet-version.ts';
-import { commandForEver, commandThatExits } from './lifetime.ts';
+import { commandOf } from './lifetime.ts';
 import { CgroupFailed, type PodCgroups } from './pod-cgroups.ts';
 import { formatPod, isTerminal, type Phase, type PodContainer, type PodSpec } from './pod-spec.ts';
 import { computePodActions, getPodStatus, newestOf, type PodStatus, phaseOf } from './pod-status.ts';
@@ -25,6 +25,8 @@ export interface SyncContext {
   /** An event of the Kubernetes API. */
   event(pod: PodSpec, type: 'Normal' | 'Warning', reason: string, message: string): void;
   setPhase(pod: PodSpec, phase: Phase): void;
+  /** Why the volumes of a pod are not there yet; undefined where they are, or where it has none. */
+  waitsForVolumes?(pod: PodSpec): string | undefined;
 }
 
 /** A sync of a pod failed; the message is what pod_workers.go logs. */
@@ -44,6 +46,9 @@ export async function syncPod(context: SyncContext, pod: PodSpec): Promise<'go-o
     return 'finished';
   }
   if (context.cgroups) await syncCgroup(context, context.cgroups, pod, status);
+  // WaitForAttachAndMount (kubelet.go SyncPod), before anything of the pod is made.
+  const volumes = context.waitsForVolumes?.(pod);
+  if (volumes !== undefined) throw new SyncFailed(volumes);
   const actions = computePodActions(pod, status, version);
   if (actions.why) klog('I', actions.why.source, actions.why.words, { pod: describePod(pod) });
   if (actions.createSandbox && actions.sandboxId !== '') {
@@ -195,10 +200,7 @@ async function startContainer(
       name: container.name,
       attempt: last ? last.attempt + 1 : 0,
       image: context.image,
-      command:
-        container.runs === 'forever'
-          ? commandForEver
-          : commandThatExits(container.runs.exitsAfterMs, container.runs.code),
+      command: commandOf(container.runs),
     });
     kind = 'RunContainerError';
     await runtime.startContainer(id);

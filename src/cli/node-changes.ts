@@ -15,6 +15,9 @@ import { processFiles } from '../observe/config/process-files.ts';
 import { askDump } from '../observe/config/runtime.ts';
 import { inForce } from '../observe/cri.ts';
 import { isErrno, readProc } from '../observe/read-file.ts';
+import { anchorName } from '../systemd/anchor-names.ts';
+import { holdSlice, listAnchors, releaseAnchor } from '../systemd/anchors.ts';
+import { FIRST_WITH_CPUSET, openSystemd } from '../systemd/open.ts';
 
 export interface ChangesParts {
   readonly cri: Pick<CriReader, 'status'>;
@@ -50,6 +53,22 @@ export function changesHere(parts: ChangesParts): NodeChanges {
     },
     setProperty: async (unit, name, value) =>
       void (await run(['systemctl', 'set-property', '--runtime', '--', checked(unit), `${name}=${value}`])),
+    canAnchor: async () => {
+      await using bus = await openSystemd(run);
+      return bus.release >= FIRST_WITH_CPUSET;
+    },
+    isHeld: async (slice) => {
+      await using bus = await openSystemd(run);
+      return (await listAnchors(bus)).some((each) => each.slice === slice && each.delegated && each.state === 'active');
+    },
+    holdSlice: async (slice) => {
+      await using bus = await openSystemd(run);
+      await holdSlice(bus, { slice });
+    },
+    releaseSlice: async (slice) => {
+      await using bus = await openSystemd(run);
+      await releaseAnchor(bus, anchorName(slice));
+    },
     handlersInForce: async () => inForce(await cri.status()),
     unitOf: async (pid) => unitIn((await readProc(`${root}/proc/${pid}/cgroup`)) ?? ''),
     cpus: async () => (await readProc(`${root}/sys/fs/cgroup/cpuset.cpus.effective`))?.trim() || undefined,

@@ -116,8 +116,8 @@ function spending(entries: readonly Entry[], now: Stamp): Spending {
 
 /** A pid with its start names a process of one boot, and a property lasts as long; the others are the same for ever. */
 function isSameObject(intent: IntentEntry, now: Stamp): boolean {
-  const { kind } = intent.action;
-  return (kind !== 'kill-cni' && kind !== 'set-allowed-cpus') || intent.at.bootId === now.bootId;
+  const ofOneBoot = ['kill-cni', 'set-allowed-cpus', 'hold-slice', 'release-slice'];
+  return !ofOneBoot.includes(intent.action.kind) || intent.at.bootId === now.bootId;
 }
 
 /**

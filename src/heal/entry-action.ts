@@ -71,6 +71,9 @@ function parseGuard(value: unknown): Action['guard'] {
         driver: asText(from.driver, 'driver'),
         volume: asText(from.volume, 'volume'),
       };
+    case 'hold-slice':
+    case 'release-slice':
+      return { kind, slice: asText(from.slice, 'slice') };
     case 'set-allowed-cpus':
       return {
         kind,

@@ -89,6 +89,16 @@ async function lookAfter(intent: IntentEntry, now: Now): Promise<Pick<Resumed, '
     case 'delete-pod':
     case 'delete-attachment':
       return await storageLeftover(guard, now.world, now.signal);
+    case 'hold-slice':
+    case 'release-slice': {
+      if (rebooted) return done('the node was rebooted since, and an anchor of this kind lasts until then');
+      const { changes, clock } = now.world;
+      if (changes === undefined) return undone('nobody can say whether it is held');
+      const deadline = { clock, ms: limits.filesTimeoutMs, doing: `looking at ${guard.slice}`, signal: now.signal };
+      const isHeld = await within(deadline, () => changes.isHeld(guard.slice));
+      const why = isHeld ? 'it is held' : 'it is not held';
+      return isHeld === (guard.kind === 'hold-slice') ? done(why) : undone(why);
+    }
     case 'set-allowed-cpus': {
       if (rebooted) return done('the node was rebooted since, and it lasts until then');
       const { changes, clock } = now.world;

@@ -21,6 +21,8 @@ export interface Material {
   readonly cpus?: string;
   /** AllowedCPUs of the pods' slices that hold nothing. */
   readonly allowedCpus: ReadonlyMap<string, string>;
+  /** Whether anchors can be made here: systemd answers, and it manages cpuset. */
+  readonly canAnchor?: boolean;
   /** The restart of kubelet that a run was cut off before. */
   readonly owed?: OwedRestart;
 }
@@ -48,6 +50,7 @@ export async function gatherMaterial(
   const pid = valueOr(snapshot.kubelet, undefined)?.pid;
   const kubeletUnit = pid === undefined ? undefined : await orUndefined(() => changes.unitOf(pid));
   const cpus = slices.length === 0 ? undefined : await orUndefined(() => changes.cpus());
+  const canAnchor = slices.length === 0 ? undefined : await orUndefined(() => changes.canAnchor());
   const allowedCpus = new Map<string, string>();
   for (const slice of slices) {
     const value = await orUndefined(() => changes.readProperty(slice, 'AllowedCPUs'));
@@ -58,6 +61,7 @@ export async function gatherMaterial(
     files,
     allowedCpus,
     ...(owed === undefined ? {} : { owed }),
+    ...(canAnchor === true ? { canAnchor } : {}),
     ...(kubeletUnit === undefined ? {} : { kubeletUnit }),
     ...(cpus === undefined ? {} : { cpus: cpus.replaceAll(',', ' ') }),
   };

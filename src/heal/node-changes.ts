@@ -46,6 +46,12 @@ export interface NodeChanges {
   readProperty(unit: string, name: string): Promise<string>;
   /** systemctl set-property --runtime. */
   setProperty(unit: string, name: string, value: string): Promise<void>;
+  /** Whether systemd answers and manages cpuset. */
+  canAnchor(): Promise<boolean>;
+  /** Whether an anchor of ours holds a slice. */
+  isHeld(slice: string): Promise<boolean>;
+  holdSlice(slice: string): Promise<void>;
+  releaseSlice(slice: string): Promise<void>;
   /** The handlers in force, by CRI Status; undefined where the runtime does not tell. */
   handlersInForce(): Promise<HandlerSettings | undefined>;
   /** The unit a process runs in; undefined where it is in none. */

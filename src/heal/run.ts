@@ -6,6 +6,7 @@ import type { ActContext, Check, Done, Performer, StillRight } from './actions/a
 import { orderUnit, restoreFiles, writeConfig } from './actions/change-files.ts';
 import { deleteAttachment } from './actions/delete-attachment.ts';
 import { deletePod } from './actions/delete-pod.ts';
+import { holdSlice, releaseSlice } from './actions/hold-slice.ts';
 import { killCni } from './actions/kill-cni.ts';
 import { removeSandbox } from './actions/remove-sandbox.ts';
 import { restartKubelet } from './actions/restart-kubelet.ts';
@@ -27,6 +28,8 @@ const performers = [
   restartRuntime,
   restartKubelet,
   setAllowedCpus,
+  holdSlice,
+  releaseSlice,
   unlinkSocket,
   deletePod,
   deleteAttachment,

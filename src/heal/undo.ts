@@ -1,6 +1,6 @@
 import { unifiedDiff } from '../diagnose/config/diff.ts';
 import { SandwardenError } from '../model/errors.ts';
-import type { Action, FileStep, FilesGuard, Plan, Refusal } from '../model/plan.ts';
+import type { Action, FileStep, FilesGuard, Plan, Refusal, SliceGuard } from '../model/plan.ts';
 import { safeText } from '../model/safe-text.ts';
 import type { Entry, IntentEntry } from './entries.ts';
 import { type FilesPorts, standingOf } from './file-set.ts';
@@ -117,7 +117,8 @@ function changesOf(entries: readonly Entry[], runId: string): IntentEntry[] {
 function doneIntents(entries: readonly Entry[]): ReadonlySet<number> {
   const ended = entries.flatMap((each) => (each.kind === 'outcome' && each.result === 'done' ? [each.of] : []));
   const done = new Set(ended);
-  const isChange = ({ action }: IntentEntry) => 'files' in action.guard || action.guard.kind === 'set-allowed-cpus';
+  const isChange = ({ action: { guard } }: IntentEntry) =>
+    'files' in guard || ['set-allowed-cpus', 'hold-slice', 'release-slice'].includes(guard.kind);
   const changes = entries
     .filter((each) => each.kind === 'intent')
     .filter((each) => isChange(each) && done.has(each.seq));
@@ -132,7 +133,9 @@ async function inverseOf(
 ): Promise<Action | Refusal | undefined> {
   const { guard, target, object, code } = intent.action;
   if ('files' in guard) return await filesBack(intent, guard, ports);
-  if (guard.kind !== 'set-allowed-cpus' || intent.at.bootId !== bootId) return undefined;
+  if (intent.at.bootId !== bootId) return undefined;
+  if (guard.kind === 'hold-slice' || guard.kind === 'release-slice') return await sliceBack(intent, guard, ports);
+  if (guard.kind !== 'set-allowed-cpus') return undefined;
   const now = await ports.changes.readProperty(guard.unit, 'AllowedCPUs');
   if (now === guard.before) return undefined;
   if (now !== guard.after)
@@ -143,6 +146,23 @@ async function inverseOf(
     precondition: 'it is still what that run set',
     expects: 'systemd decides about cpuset there as before',
     guard: { ...guard, before: guard.after, after: guard.before },
+  };
+}
+
+async function sliceBack(
+  { action }: IntentEntry,
+  { kind, slice }: SliceGuard,
+  { changes }: FilesPorts,
+): Promise<Action | undefined> {
+  if ((await changes.isHeld(slice)) !== (kind === 'hold-slice')) return undefined;
+  const back = kind === 'hold-slice' ? 'release-slice' : 'hold-slice';
+  return {
+    ...action,
+    kind: back,
+    reason: 'takes back what an earlier run did',
+    precondition: back === 'release-slice' ? 'it is still held' : 'it is not held',
+    expects: back === 'release-slice' ? 'systemd decides about its controllers as before' : 'every controller stays',
+    guard: { kind: back, slice },
   };
 }
 

@@ -10,6 +10,8 @@ export const actionKinds = [
   'restart-runtime',
   'restart-kubelet',
   'set-allowed-cpus',
+  'hold-slice',
+  'release-slice',
   'unlink-socket',
   'delete-pod',
   'delete-attachment',
@@ -46,6 +48,7 @@ export type Guard =
   | FilesGuard
   | RestartGuard
   | CpusGuard
+  | SliceGuard
   | UnlinkGuard
   | DeletePodGuard
   | DeleteAttachmentGuard;
@@ -129,6 +132,12 @@ export interface FilesGuard {
   readonly reload?: { readonly unit: string; readonly after: readonly string[] };
   /** The units that are restarted for it, in this order: what taking it back restarts too. */
   readonly restarts: readonly string[];
+}
+
+/** A slice that an anchor of ours holds, or shall hold no more. */
+export interface SliceGuard {
+  readonly kind: 'hold-slice' | 'release-slice';
+  readonly slice: string;
 }
 
 export interface CpusGuard {

@@ -18,7 +18,7 @@ export async function openSystemd(run: RunProgram, socket = systemBusSocket): Pr
 }
 
 /** Before this release systemd leaves cpuset alone (src/core/cgroup.c: AllowedCPUs came with 244). */
-const FIRST_WITH_CPUSET = 244;
+export const FIRST_WITH_CPUSET = 244;
 
 /** Throws ERR_NOT_SUPPORTED for a systemd that does not manage cpuset. */
 export function requireCpuset({ release }: SystemdBus): void {

@@ -7,7 +7,7 @@ import { history } from '../../src/heal/history.ts';
 import { undoable } from '../../src/heal/undo.ts';
 import { isSandwardenError } from '../../src/model/errors.ts';
 import { configNode, dropIn, entriesOf, main, runOf, undo, undoPlan } from './config-run.ts';
-import { failure, kubeletUnit, orderFile, runtimeUnit } from './config-world.ts';
+import { cpusOf, failure, holdOf, kubeletUnit, orderFile, runtimeUnit } from './config-world.ts';
 import { heal } from './sim-run.ts';
 
 const results = ({ actions }: { actions: readonly { action: { kind: string }; result: string }[] }) =>
@@ -194,6 +194,24 @@ describe('undo', () => {
     await assert.rejects(undoPlan(node, id), says(/changed no file/));
     await assert.rejects(undoPlan(node, 'ffffffffffff'), says(/no run in the journal/));
     await assert.rejects(undoPlan(node, '../../x'), says(/no beginning of a run's id/));
+  });
+
+  test('an anchor and a property are taken back too, in this boot', async () => {
+    const node = configNode((world) => {
+      world.wanted.clear();
+      world.extra = [holdOf('kubepods-burstable.slice'), cpusOf('kubepods-besteffort-podx.slice')];
+    });
+    assert.deepEqual(results((await heal(node)).outcome), ['hold-slice done', 'set-allowed-cpus done']);
+    assert.deepEqual([...node.world.held], ['kubepods-burstable.slice']);
+    node.world.extra = [];
+    const [id] = undoable(await entriesOf(node)).keys();
+    const { outcome } = await undo(node, id);
+    assert.deepEqual(results(outcome), ['set-allowed-cpus done', 'release-slice done']);
+    assert.deepEqual([[...node.world.held], [...node.world.properties.values()]], [[], ['']]);
+    assert.deepEqual((await undoPlan(node, id)).plan.actions, []);
+    node.machine.bootId = 'boot-2';
+    node.world.held.add('kubepods-burstable.slice');
+    assert.deepEqual((await undoPlan(node, id)).plan.actions, [], 'what a reboot took is not looked for');
   });
 
   test('a copy that is gone: refused, and nothing is touched', async () => {

@@ -10,7 +10,9 @@ import { known, valueOr } from '../../src/model/observed.ts';
 import type { Plan } from '../../src/model/plan.ts';
 import type { ConfigWriter, KubeletConfigFacts, RuntimeConfigFacts } from '../../src/model/runtime-config.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import { readCgroups } from '../../src/observe/cgroup/cgroups.ts';
 import { container, sandbox, seconds, snapshotOf } from '../diagnose/build.ts';
+import { fakeTree } from '../helpers/fake-node-tree.ts';
 import { configOfFiles } from '../helpers/recorded-config.ts';
 
 const main = '/etc/containerd/config.toml';
@@ -231,5 +233,44 @@ describe('the order at boot', () => {
     const { startsUnits: _, ...unknown } = writer;
     assert.match(refused(await planFor([unknown])).join(), /nobody can say whether it starts containerd\.service/);
     assert.match(refused(await planFor([writer], safe)).join(), /would order containerd\.service .*--allow=disruptive/);
+  });
+});
+
+describe('slices that hold nothing', () => {
+  const pods = [
+    { uid: 'uid-web', qos: 'burstable' as const, populated: false, scopes: [] },
+    { uid: 'uid-be', qos: 'burstable' as const, populated: false, scopes: [] },
+  ];
+  const empty = (): Snapshot => {
+    const [web, be] = [sandbox('web', 0, 'ready', -300), sandbox('be', 0, 'ready', -300)];
+    const cgroups = known(readCgroups(fakeTree({ pods })));
+    return snapshotOf({ sandboxes: [web, be], containers: [container(web), container(be)], more: { cgroups } });
+  };
+
+  test('one anchor in the slice above them, for both', () => {
+    const plan = makePlan(empty(), disruptive, material({}, { canAnchor: true }));
+    assert.deepEqual(done(plan), ['hold-slice kubepods-burstable.slice SW508 disruptive']);
+    assert.deepEqual(plan.pods, ['default/be', 'default/web']);
+    assert.match(
+      refused(makePlan(empty(), safe, material({}, { canAnchor: true }))).join(),
+      /hold it with an anchor, for 2/,
+    );
+  });
+
+  test('where no anchor can be made: all CPUs for each pod, unless somebody chose some', () => {
+    const slices = ['uid_web', 'uid_be'].map((uid) => `kubepods-burstable-pod${uid}.slice`);
+    const allowedCpus = new Map(slices.map((slice) => [slice, '']));
+    const plan = makePlan(empty(), disruptive, material({}, { cpus: '0-3', allowedCpus }));
+    assert.deepEqual(done(plan).sort(), slices.map((slice) => `set-allowed-cpus ${slice} SW508 disruptive`).sort());
+    const chosen = makePlan(
+      empty(),
+      disruptive,
+      material({}, { cpus: '0-3', allowedCpus: new Map([[slices[0] ?? '', '1']]) }),
+    );
+    assert.deepEqual(done(chosen), []);
+    assert.match(
+      refused(chosen).join(),
+      /has AllowedCPUs=1 already.*systemd did not tell|systemd did not tell.*has AllowedCPUs=1/,
+    );
   });
 });

@@ -33,6 +33,7 @@ export class ConfigWorld extends SimWorld {
   isOrderWanted = false;
   ordered = '';
   readonly properties = new Map<string, string>();
+  readonly held = new Set<string>();
   restarts: string[] = [];
   /** Set by a test: whether an intent for this path is durable now. */
   isWriteIntended: (path: string) => Promise<boolean> = () => Promise.resolve(true);
@@ -109,6 +110,20 @@ export class ConfigWorld extends SimWorld {
     setProperty: async (unit, name, value) => {
       await this.touch('set-property', unit);
       this.properties.set(`${unit} ${name}`, value);
+    },
+    canAnchor: () => Promise.resolve(true),
+    isHeld: async (slice) => {
+      await this.touch('is-held', slice);
+      return this.held.has(slice);
+    },
+    holdSlice: async (slice) => {
+      await this.touch('hold', slice);
+      if (!(await this.isIntended(slice))) this.violations.push(`held ${slice} without an intent`);
+      this.held.add(slice);
+    },
+    releaseSlice: async (slice) => {
+      await this.touch('release', slice);
+      this.held.delete(slice);
     },
     handlersInForce: () => Promise.resolve(this.#settings(this.live)),
     unitOf: () => Promise.resolve(kubeletUnit),
@@ -202,6 +217,16 @@ const words = {
 function restartOf(kind: 'restart-runtime' | 'restart-kubelet', unit: string, on?: readonly string[]): Action {
   const guard = { kind, unit, ...(on === undefined ? {} : { on }) };
   return { kind, target: unit, object: unit, code: 'SW503', ...words, guard };
+}
+
+export function holdOf(slice: string): Action {
+  const guard = { kind: 'hold-slice', slice } as const;
+  return { kind: 'hold-slice', target: slice, object: slice, code: 'SW508', ...words, guard };
+}
+
+export function cpusOf(unit: string): Action {
+  const guard = { kind: 'set-allowed-cpus', unit, before: '', after: '0-3' } as const;
+  return { kind: 'set-allowed-cpus', target: unit, object: unit, code: 'SW508', ...words, guard };
 }
 
 /** An error of systemd's or the disk's, as the real world gives it. */

@@ -33,6 +33,10 @@ export function actionTitle(action: Pick<Action, 'kind' | 'object' | 'target'>, 
       return `delete pod ${object}`;
     case 'delete-attachment':
       return `delete VolumeAttachment ${object}`;
+    case 'hold-slice':
+      return `hold ${target} with an anchor`;
+    case 'release-slice':
+      return `release ${target}`;
     case 'set-allowed-cpus':
       return `set AllowedCPUs of ${target} for ${object}`;
   }

@@ -1,7 +1,7 @@
 /**
  * What kubelet does to the cgroups of pods with `cgroupDriver: systemd` on cgroup v2: pkg/kubelet/cm, and below it the
- * systemd manager of libcontainer (opencontainers/cgroups systemd/v2.go, fs2/create.go). It asks systemd for slices that
- * are not delegated and writes `cgroup.subtree_control` behind systemd's back, as kubelet does.
+ * systemd manager of libcontainer (opencontainers/cgroups systemd/v2.go, fs2/create.go). It asks systemd for slices
+ * that are not delegated, and writes `cgroup.subtree_control` behind systemd's back.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -74,13 +74,19 @@ class SystemdCgroups implements PodCgroups {
     await this.#destroy(pathOf(pod));
   }
 
-  /** cleanupOrphanedPodCgroups: whatever has the letters `pod` in its name there is the cgroup of a pod. */
+  /** cleanupOrphanedPodCgroups: whatever has the letters `pod` in the last part of its name is the cgroup of a pod. */
   async cleanUp(known: ReadonlySet<string>): Promise<void> {
     for (const qos of qosClasses) {
       const parent = qosPath('systemd', qos);
       for (const name of folders(`${mount}${parent}`)) {
-        // Of the classes below kubepods the names end so, too.
-        if (!name.replace(/^kubepods/, '').includes('pod')) continue;
+        if (
+          !name
+            .replace(/\.slice$/, '')
+            .split('-')
+            .at(-1)
+            ?.includes('pod')
+        )
+          continue;
         const uid = uidOfPodDirectory(name, 'systemd', parent);
         if (uid === undefined || !known.has(uid)) await this.#destroy(`${parent}/${name}`);
       }

@@ -23,6 +23,8 @@ export function newWorld(flavour: Flavour['name']) {
     machine,
     lines,
     cri: inProcessCri(() => containerd, clock, 'unix:///embedded', true),
+    /** For who lives in simulated time: a call lets none pass. */
+    criInside: inProcessCri(() => containerd, clock, 'unix:///embedded', false),
     start: async () => {
       containerd = new Containerd(machine, flavours[flavour], recordedLatency, (line) => void lines.push(line));
       return clock.drive(containerd.start());

@@ -6,9 +6,17 @@ import { findTrees } from '../../observe/cgroup/trees.ts';
 import { plainBootId } from '../../observe/log-line.ts';
 import { openFanotify } from './fanotify.ts';
 import { openInotify, watchDirectory } from './inotify.ts';
-import type { OpenWriteSource, WatchFs } from './ports.ts';
+import type { OpenWriteSource, WatchDirectory, WatchFs } from './ports.ts';
 import { ControllerWatch, type WatchEvent } from './watch.ts';
 import { systemWatchFs } from './watch-fs.ts';
+
+export interface Kernel {
+  readonly fanotify: OpenWriteSource;
+  readonly inotify: OpenWriteSource;
+  readonly watchDirectory: WatchDirectory;
+}
+
+const linux: Kernel = { fanotify: openFanotify, inotify: openInotify, watchDirectory };
 
 export interface OpenedWatch {
   readonly watch: ControllerWatch;
@@ -26,17 +34,24 @@ export function watchControllers(options: {
   readonly onEvent: (event: WatchEvent) => void;
   readonly onError: (error: Error) => void;
   readonly fs?: WatchFs;
-  readonly openers?: { readonly fanotify: OpenWriteSource; readonly inotify: OpenWriteSource };
+  /** The kernel; tests put another one in its place. */
+  readonly kernel?: Kernel;
 }): OpenedWatch {
-  const { fs = systemWatchFs(), openers = { fanotify: openFanotify, inotify: openInotify } } = options;
+  const { fs = systemWatchFs(), kernel = linux } = options;
   refuseWhatHasNoSlices(fs);
   const bootId = plainBootId(fs.read('/proc/sys/kernel/random/boot_id') ?? '');
-  const parts = { ...options, fs, base: CGROUP_ROOT, watchDirectory, ...(bootId === undefined ? {} : { bootId }) };
+  const parts = {
+    ...options,
+    fs,
+    base: CGROUP_ROOT,
+    watchDirectory: kernel.watchDirectory,
+    ...(bootId === undefined ? {} : { bootId }),
+  };
   try {
-    return { watch: new ControllerWatch({ ...parts, open: openers.fanotify }), whyNoNames: undefined };
+    return { watch: new ControllerWatch({ ...parts, open: kernel.fanotify }), whyNoNames: undefined };
   } catch (error) {
     if (!isSandwardenError(error)) throw error;
-    const watch = new ControllerWatch({ ...parts, open: openers.inotify });
+    const watch = new ControllerWatch({ ...parts, open: kernel.inotify });
     return { watch, whyNoNames: `${error.message}. ${error.hint}` };
   }
 }

@@ -88,7 +88,10 @@ export class ControllerWatch {
     this.#writers = new Writers(fs);
     this.#since = this.#now();
     this.required = requiredControllers('v2', wordsOf(fs.read(`${base}/cgroup.controllers`)) ?? []);
-    this.#source = options.open(base, { onEvents: (events) => this.#told(events), onError: options.onError });
+    this.#source = options.open(base, {
+      onEvents: (events) => this.#guarded(() => this.#told(events)),
+      onError: options.onError,
+    });
     this.by = this.#source.by;
     try {
       this.#scan(false);
@@ -142,8 +145,18 @@ export class ControllerWatch {
     await this.#source.close();
   }
 
-  #told(events: readonly KernelEvent[]): void {
+  /** What the kernel calls has nobody above it who would hear of an error. */
+  #guarded(act: () => void): void {
     if (this.#closed) return;
+    try {
+      act();
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      this.#options.onError(error);
+    }
+  }
+
+  #told(events: readonly KernelEvent[]): void {
     const at = this.#now();
     // Who wrote is asked first: a process may end at any moment, a file stays.
     const found = new Map<number, ControllerWriter>();
@@ -243,8 +256,8 @@ export class ControllerWatch {
 
   #watchDirectory(path: string): { close(): void } | undefined {
     try {
-      return this.#options.watchDirectory(`${this.#options.base}${path}`, (name) => {
-        if (!this.#closed && mayBeSlice(name)) this.#scan(true);
+      return this.#options.watchDirectory(`${this.#options.base}${path === '/' ? '' : path}`, (name) => {
+        if (mayBeSlice(name)) this.#guarded(() => this.#scan(true));
       });
     } catch (error) {
       // Without it a slice that is made anew is found at the next write to another one.

@@ -15,6 +15,8 @@ export interface Task {
   onExit: (() => void) | undefined;
   /** The unix socket that it listens on. */
   serves?: string;
+  /** The unix socket that it is connected to. */
+  needs?: string;
 }
 
 /** How long a process lives by itself and what it leaves. Undefined: until it is killed. */
@@ -62,7 +64,10 @@ export class Machine {
   start(id: string, command: readonly string[]): Task {
     const socket = socketOf(command);
     if (socket === undefined) return this.spawn(id, lifetimeOf(command));
-    if (socket.does === 'need') return this.spawn(id, this.isServed(socket.path) ? undefined : withoutSocket);
+    if (socket.does === 'need') {
+      const served = this.isServed(socket.path);
+      return Object.assign(this.spawn(id, served ? undefined : withoutSocket), served ? { needs: socket.path } : {});
+    }
     this.disk.sockets.set(socket.path, { madeAtNs: this.clock.wallNs(), inode: this.newPid() });
     return Object.assign(this.spawn(id, undefined), { serves: socket.path });
   }
@@ -77,6 +82,9 @@ export class Machine {
     if (task.exit) return;
     task.exit = { code, atNs: this.clock.wallNs() };
     task.onExit?.();
+    // csi-lib-utils connection.ExitOnConnectionLoss.
+    const lost = [...this.tasks.values()].filter((each) => task.serves !== undefined && each.needs === task.serves);
+    for (const each of lost) this.end(each, 1);
   }
 
   openNetns(): string {

@@ -12,7 +12,10 @@ import type { Applications } from './storage-world.ts';
 export interface AwaitRequest {
   readonly world: World;
   readonly goal: StorageGoal;
+  /** How long it may take, milliseconds from now. */
   readonly timeoutMs: number;
+  /** When the run began, by the monotonic clock: what the times of the stages count from. */
+  readonly startedNs: bigint;
   readonly signal: AbortSignal;
   onStages(stages: readonly Stage[]): void;
 }
@@ -28,10 +31,9 @@ export async function awaitStorage(request: AwaitRequest): Promise<readonly Stag
   const first = new Map<StageName, number>();
   for (;;) {
     const { stages, over } = await look(world, goal, signal);
-    const atMs = elapsedMs(clock, sinceNs);
-    const timed = stages.map((each) => withTime(each, first, atMs));
+    const timed = stages.map((each) => withTime(each, first, elapsedMs(clock, request.startedNs)));
     request.onStages(timed);
-    if (over || signal.aborted || atMs >= timeoutMs) return timed;
+    if (over || signal.aborted || elapsedMs(clock, sinceNs) >= timeoutMs) return timed;
     await pause(clock, signal);
   }
 }

@@ -208,8 +208,8 @@ async function storageAfter(session: Session, verified: Recovery, timeoutMs: num
   const onStages = (stages: readonly Stage[]) => {
     session.onProgress({ kind: 'stages', elapsedMs: elapsedOf(session), stages });
   };
-  const waitMs = timeoutMs === 0 ? 0 : limits.csiWaitMs;
-  const stages = await awaitStorage({ world, goal: plan.storage, timeoutMs: waitMs, signal, onStages });
+  const waitMs = timeoutMs === 0 ? 0 : (session.verifyTimeoutMs ?? limits.csiWaitMs);
+  const stages = await awaitStorage({ world, goal: plan.storage, timeoutMs: waitMs, startedNs, signal, onStages });
   return withStages(verified, stages, elapsedMs(world.clock, startedNs));
 }
 

@@ -215,7 +215,7 @@ export interface Stage {
   readonly state: 'green' | 'red' | 'unknown';
   readonly green: number;
   readonly of: number;
-  /** When it was first seen green, milliseconds after the waiting began; absent where it is not. */
+  /** When it was first seen green, milliseconds after the run began; absent where it is not. */
   readonly afterMs?: number;
   /** What is not green, and why. */
   readonly red: readonly { readonly object: string; readonly why: string }[];

@@ -269,6 +269,19 @@ describe('SW106, SW107: stopping fails', () => {
     assert.deepEqual(planned(snapshot, ['safe', 'disruptive']), []);
   });
 
+  test("CNI's note that a power cut left empty: the file is named", () => {
+    // As containerd 1.7 said it in the virtual machine, after a cut within seconds of the pod's start.
+    const cutOff =
+      `rpc error: code = Unknown desc = failed to destroy network for sandbox "${dead.id}": failed to get network "lab" ` +
+      'cached result: decoding version from network config: unexpected end of JSON input';
+    const stopFailed = [
+      { during: 'sync' as const, sandboxId: dead.id, podUid: dead.uid, error: cutOff, ...span(60, 5) },
+    ];
+    const [finding] = diagnose(snapshotOf({ sandboxes: [dead], log: { stopFailed } })).findings;
+    assert.match(finding?.why ?? '', /note of the pod's address was cut off/);
+    assert.ok(finding?.remedy.text.includes(`rm /var/lib/cni/results/*-${dead.id}-*`), finding?.remedy.text);
+  });
+
   test('garbage that stays for more than two cycles, with its reason', () => {
     const next = sandbox('web', 1, 'ready', -500);
     const stopFailed = [{ during: 'gc' as const, sandboxId: dead.id, error, ...span(300, 20) }];

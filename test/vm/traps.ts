@@ -28,10 +28,14 @@ export async function disarm(vm: Vm): Promise<void> {
   await vm.put(script, { data: '#!/bin/sh\nexit 0\n', mode: 0o755 });
 }
 
-/** Cuts the power from inside, at once and without a flush, when a pattern is in our journal so many times. */
+/**
+ * Cuts the power from inside, at once, when a pattern is in our journal so many times. Only CNI's notes of the moment
+ * are flushed: where they are lost, no sandbox of theirs can be stopped any more (SW106), which is another matter.
+ */
 export function cutWhen(pattern: string, times = 1): string {
   const journal = '/var/lib/sandwarden/journal.ndjson';
   return `until [ "$(grep -c '${pattern}' ${journal} 2>/dev/null)" -ge ${times} ]; do sleep 0.02; done 2>/dev/null
+sync /var/lib/cni/results/* /var/lib/cni/networks/*/*
 echo b >/proc/sysrq-trigger`;
 }
 

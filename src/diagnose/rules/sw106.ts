@@ -60,14 +60,27 @@ function findingOf(failed: StopFailed, facts: Facts): Finding {
       `${describeCause(failed.error)}, so this dead sandbox cannot be stopped; ` +
       'until it can, kubelet makes no new one for its pod and says nothing in the events.',
     evidence: [{ source: 'kubeletLog', text: `${failed.error} (${times(failed.count)})`, at: failed.last }, ...network],
-    remedy: { tier: 'none', text: 'mend the CNI plugin; kubelet goes on by itself within 15 s' },
+    remedy: { tier: 'none', text: `${remedyOf(failed)}; kubelet goes on by itself within 15 s` },
     pods,
   };
 }
 
+/**
+ * A power cut within seconds of a pod's start leaves libcni's note of its result empty, and DEL does not get past that;
+ * where there is no note it goes on without (libcni api.go getCachedResult, getCacheFilePath; seen on containerd 1.7).
+ */
+function remedyOf({ error, sandboxId }: StopFailed): string {
+  return cutOffNote.test(error)
+    ? `remove what is left of CNI's note, rm /var/lib/cni/results/*-${sandboxId}-*`
+    : 'mend the CNI plugin';
+}
+
+const cutOffNote = /failed to get network .{0,200}cached (result|config).*(end of JSON input|invalid character)/;
+
 /** What failed, in plain words, from the runtime's error. */
 function describeCause(error: string): string {
   if (error.includes('cni plugin not initialized')) return 'No CNI configuration is loaded';
+  if (cutOffNote.test(error)) return "CNI's own note of the pod's address was cut off, mostly by a power cut";
   const plugin = /plugin type="([^"]{1,60})"/.exec(error)?.[1];
   if (plugin !== undefined) return `The CNI plugin ${plugin} fails at DEL`;
   if (error.includes('failed to destroy network')) return 'The CNI plugin fails at DEL';

@@ -105,7 +105,10 @@ function remedyOf(facts: Facts, handler: string, isRightInFiles: boolean): { tex
     };
   }
   const file = config?.file ?? "containerd's configuration";
-  return { text: `set SystemdCgroup = true for ${handler} in ${file}, restart containerd, then kubelet` };
+  return {
+    text: `set SystemdCgroup = true for ${handler} in ${file}, restart containerd, then kubelet`,
+    command: 'sandwarden heal --allow=disruptive --only SW503',
+  };
 }
 
 function restart(facts: Facts): string {

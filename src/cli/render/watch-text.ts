@@ -1,4 +1,4 @@
-import { describeFight, fightsOf, sliceName } from '../../diagnose/controller-fight.ts';
+import { describeFight, fightsOf, sliceName, times } from '../../diagnose/controller-fight.ts';
 import { type ControllerWriter, describeWriter } from '../../model/controller-changes.ts';
 import { limits } from '../../model/limits.ts';
 import type { Moment } from '../../model/records.ts';
@@ -78,7 +78,7 @@ export class TextWatchReport implements WatchReport {
     const lost =
       changes.overflows === 0
         ? []
-        : [`The kernel's queue overflowed ${changes.overflows} times: more may have happened than is told here.`];
+        : [`The kernel's queue overflowed ${times(changes.overflows)}: more may have happened than is told here.`];
     const more = changes.truncated ? ['More happened than is kept: the numbers are at least so large.'] : [];
     this.#lines(['', ...[...fights, ...quiet, ...lacking, ...lost, ...more].map((each) => shown(style, each))]);
   }

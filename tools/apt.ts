@@ -13,6 +13,8 @@ const wanted = {
   shellcheck: 'shellcheck',
   xmllint: 'libxml2-utils',
   kubectl: 'kubernetes-client',
+  'dbus-daemon': 'dbus-daemon',
+  busctl: 'systemd',
 };
 
 const missing = Object.entries(wanted).filter(([command]) => !isOnPath(command));

@@ -1,8 +1,13 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { tempDir } from './temp.ts';
+
+/** Why there is none here; false where it can be started. busctl, the judge of what goes over it, comes with systemd. */
+export const withoutBus: string | false =
+  ['dbus-daemon', 'busctl'].find((each) => spawnSync(each, ['--version']).error !== undefined)?.concat(' is missing') ??
+  false;
 
 /** A bus of the test's own, with `policy` in its configuration; ended at the end of the scope. */
 export async function dbusDaemon(policy = ''): Promise<AsyncDisposable & { readonly socket: string; kill(): void }> {

@@ -11,13 +11,13 @@ import { encode } from '../../src/systemd/dbus/encode.ts';
 import { encodeMessage, type Message, MessageSplitter } from '../../src/systemd/dbus/message.ts';
 import { DBusFault, type DBusValue, parseSignature } from '../../src/systemd/dbus/types.ts';
 import { busService } from '../helpers/bus-service.ts';
-import { dbusDaemon } from '../helpers/dbus-daemon.ts';
+import { dbusDaemon, withoutBus } from '../helpers/dbus-daemon.ts';
 import { runs } from '../helpers/fuzz.ts';
 import { argumentsOf, jsonOf, signatures, typedValue } from './values.ts';
 
 const run = promisify(execFile);
 
-describe('against sd-bus', () => {
+describe('against sd-bus', { skip: withoutBus }, () => {
   let daemon: Awaited<ReturnType<typeof dbusDaemon>>;
   before(async () => {
     daemon = await dbusDaemon();

@@ -11,7 +11,7 @@ import { scopeScript } from '../../src/cli/render/anchor-text.ts';
 import type { ErrorCode } from '../../src/model/errors.ts';
 import { systemdOverDBus } from '../../src/systemd/dbus-systemd.ts';
 import { busService } from '../helpers/bus-service.ts';
-import { dbusDaemon } from '../helpers/dbus-daemon.ts';
+import { dbusDaemon, withoutBus } from '../helpers/dbus-daemon.ts';
 import { fakeSystemd } from '../helpers/fake-systemd.ts';
 import { tempDir } from '../helpers/temp.ts';
 
@@ -23,7 +23,7 @@ const scope = {
   command: ['/bin/sleep', '2147483647'] as const,
 };
 
-describe('over a real bus', () => {
+describe('over a real bus', { skip: withoutBus }, () => {
   let daemon: Awaited<ReturnType<typeof dbusDaemon>>;
   before(async () => {
     daemon = await dbusDaemon();
@@ -190,7 +190,7 @@ describe('over a real bus', () => {
   });
 });
 
-describe('a bus that fails', () => {
+describe('a bus that fails', { skip: withoutBus }, () => {
   test('the policy of the bus denies it', async () => {
     await using daemon = await dbusDaemon(`<deny send_interface="${MANAGER.interface}" send_member="StopUnit"/>`);
     await using _systemd = await fakeSystemd(daemon.socket);

@@ -1,5 +1,4 @@
-import type { QosClass } from '../../model/cgroups.ts';
-import { anchorName, roleOfSlice } from '../../systemd/anchor-names.ts';
+import { anchorName } from '../../systemd/anchor-names.ts';
 
 /** Where systemd reads units from: for each boot, and until the next one. */
 export const unitFolders = { always: '/etc/systemd/system', boot: '/run/systemd/system' } as const;
@@ -18,9 +17,6 @@ export interface NodeUnit {
   readonly link: { readonly path: string; readonly target: string };
 }
 
-/** The slices of the QoS classes, in the order in which they are shown. */
-export const qosOrder = ['guaranteed', 'burstable', 'besteffort'] as const satisfies readonly QosClass[];
-
 /**
  * The unit that holds the slice of a QoS class. A service, not a scope: systemd starts it again should its process be
  * killed, and with the slice whenever kubelet makes that anew. `command`: the process and its arguments.
@@ -35,11 +31,6 @@ export function nodeUnit(slice: string, command: readonly string[], lasting: Las
     text: unitText(slice, command),
     link: { path: `${folder}/${slice}.wants/${name}`, target: `../${name}` },
   };
-}
-
-/** Whether a slice is one that `--node` holds. */
-export function isQosSlice(slice: string): boolean {
-  return roleOfSlice(slice).kind === 'qos';
 }
 
 function unitText(slice: string, command: readonly string[]): string {

@@ -5,9 +5,12 @@
 import { parseArgs } from 'node:util';
 import { benchCgroups } from './cgroups.ts';
 import { benchCheck, benchMemory } from './check.ts';
+import { benchFleet } from './fleet.ts';
 import { benchHeal } from './heal.ts';
+import { benchIncident } from './incident.ts';
 import { type Figure, isOver, machineLine, table } from './report.ts';
 import { benchStart } from './start.ts';
+import { benchWatch } from './watch.ts';
 
 const benches: Readonly<Record<string, (repetitions: number) => Promise<Figure[]>>> = {
   start: benchStart,
@@ -15,6 +18,9 @@ const benches: Readonly<Record<string, (repetitions: number) => Promise<Figure[]
   memory: benchMemory,
   cgroups: benchCgroups,
   heal: benchHeal,
+  watch: benchWatch,
+  incident: benchIncident,
+  fleet: benchFleet,
 };
 
 const { values, positionals } = parseArgs({

@@ -19,7 +19,9 @@ const program = ['/lib/systemd/systemd-journal-remote', '/usr/lib/systemd/system
 
 /** Why no journal can be made here, or undefined where one can. */
 export const cannotMakeJournals =
-  program === undefined ? 'systemd-journal-remote is not installed (apt-get install systemd-journal-remote)' : undefined;
+  program === undefined
+    ? 'systemd-journal-remote is not installed (apt-get install systemd-journal-remote)'
+    : undefined;
 
 /** Writes a real journal file (its name must end in `.journal`), which journalctl reads with --file. */
 export async function writeJournal(path: string, entries: Iterable<JournalEntry>): Promise<void> {

@@ -55,8 +55,16 @@ function sickBoot(boot: Boot, everyUs: number): Source[] {
 }
 
 function* start(boot: Boot): Source {
-  yield entry(boot, 0, { _TRANSPORT: 'kernel', SYSLOG_IDENTIFIER: 'kernel', MESSAGE: 'Linux version 6.6.51+rpt-rpi-2712' });
-  yield entry(boot, 9e6, { _PID: '1', SYSLOG_IDENTIFIER: 'systemd', MESSAGE: 'Starting k3s.service - Lightweight Kubernetes...' });
+  yield entry(boot, 0, {
+    _TRANSPORT: 'kernel',
+    SYSLOG_IDENTIFIER: 'kernel',
+    MESSAGE: 'Linux version 6.6.51+rpt-rpi-2712',
+  });
+  yield entry(boot, 9e6, {
+    _PID: '1',
+    SYSLOG_IDENTIFIER: 'systemd',
+    MESSAGE: 'Starting k3s.service - Lightweight Kubernetes...',
+  });
   yield k3s(boot, 14e6, `time="${date(boot.startUs + 14e6)}" level=info msg="Starting k3s v1.31.6+k3s1 (6ab750f9)"`);
 }
 
@@ -148,7 +156,13 @@ function kernelLine(boot: Boot, us: number, MESSAGE: string): JournalEntry {
 }
 
 function k3s(boot: Boot, us: number, MESSAGE: string): JournalEntry {
-  return entry(boot, us, { _SYSTEMD_UNIT: 'k3s.service', SYSLOG_IDENTIFIER: 'k3s', _PID: '812', _COMM: 'k3s-server', MESSAGE });
+  return entry(boot, us, {
+    _SYSTEMD_UNIT: 'k3s.service',
+    SYSLOG_IDENTIFIER: 'k3s',
+    _PID: '812',
+    _COMM: 'k3s-server',
+    MESSAGE,
+  });
 }
 
 function klog(boot: Boot, us: number, severity: string, text: string): string {

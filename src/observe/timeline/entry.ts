@@ -13,6 +13,8 @@ export interface Entry {
   readonly monotonicUs: number;
   readonly bootId: string;
   readonly messageId?: string;
+  /** journald's own place of the line. */
+  readonly cursor: string;
 }
 
 /** The units of the known runtimes; kubelet's are in observe/journal.ts. */
@@ -34,7 +36,27 @@ export function parseEntry(json: string): Entry | undefined {
     monotonicUs,
     bootId,
     ...(typeof messageId === 'string' ? { messageId } : {}),
+    cursor: typeof fields.__CURSOR === 'string' ? fields.__CURSOR : '',
   };
+}
+
+/**
+ * journald numbers its lines without a gap, over all its files and boots (`s=ID;i=NUMBER` of a cursor, hexadecimal):
+ * what is missing in between was removed, or cannot be read.
+ */
+export class SequenceWatch {
+  #id = '';
+  #last = 0;
+  missing = 0;
+
+  add(cursor: string): void {
+    const [, id, hex] = /^s=([0-9a-f]{32});i=([0-9a-f]{1,13});/.exec(cursor) ?? [];
+    if (id === undefined || hex === undefined) return;
+    const number = Number.parseInt(hex, 16);
+    if (id === this.#id && number > this.#last + 1) this.missing += number - this.#last - 1;
+    if (id !== this.#id || number > this.#last) this.#last = number;
+    this.#id = id;
+  }
 }
 
 /** When a line was written. */

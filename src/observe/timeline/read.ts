@@ -5,9 +5,8 @@ import type { Boot } from '../../model/node.ts';
 import { safeText } from '../../model/safe-text.ts';
 import { parseBootList } from '../boots.ts';
 import { type Run, run } from '../child.ts';
-import { kubeletUnits } from '../journal.ts';
 import { BootReader } from './boot.ts';
-import { parseEntry, runtimeUnits } from './entry.ts';
+import { parseEntry, SequenceWatch } from './entry.ts';
 import { readCrashes } from './pstore.ts';
 
 /** Which journal. */
@@ -41,21 +40,18 @@ export async function readTimeline(source: TimelineSource): Promise<Omit<Timelin
 
 const FIELDS = '--output-fields=MESSAGE,MESSAGE_ID,_TRANSPORT,_PID,_SYSTEMD_UNIT';
 
-/** What is asked of journalctl: only lines of those who tell something, by fields that nobody can forge. */
+/**
+ * What is asked of journalctl: all lines, few fields of each. With matches it would give fewer lines, but follows lists
+ * of them in the file, and where one of those is damaged it leaves out the rest without a word: that would look as if
+ * kubelet had gone silent.
+ */
 export function journalArgv(source: TimelineSource, listed: readonly Boot[]): [string, ...string[]] {
-  const groups = [
-    ['_TRANSPORT=kernel'],
-    ['_TRANSPORT=driver'],
-    ['_PID=1'],
-    [...kubeletUnits, ...runtimeUnits].map((unit) => `_SYSTEMD_UNIT=${unit}`),
-  ];
-  const wanted = wantedBoots(listed, source.sinceNs);
-  // A boot whose clock was wrong begins before the date that is asked for, though it came after: then boots are named.
-  const jumped = wanted.slice(1).some((each) => each.firstNs < source.sinceNs);
-  const ofBoots = jumped ? wanted.map((each) => `_BOOT_ID=${each.bootId}`) : [];
+  // A boot whose clock was wrong begins before the date that is asked for, though it came after: then all is read.
+  const jumped = wantedBoots(listed, source.sinceNs)
+    .slice(1)
+    .some((each) => each.firstNs < source.sinceNs);
   const since = jumped ? [] : [`--since=@${source.sinceNs > 0n ? source.sinceNs / 1_000_000_000n : 0n}`];
-  const matches = groups.flatMap((group, index) => [...(index === 0 ? [] : ['+']), ...group, ...ofBoots]);
-  return ['journalctl', ...where(source), '--no-pager', '--all', '-o', 'json', FIELDS, ...since, ...matches];
+  return ['journalctl', ...where(source), '--no-pager', '--all', '-o', 'json', FIELDS, ...since];
 }
 
 /** The date of the newest line of a journal, by its own clock; undefined where it has none or cannot be listed. */
@@ -82,6 +78,9 @@ async function readBoots(
   gaps: TimelineGap[],
 ): Promise<{ boots: TimelineBoot[]; lines: number }> {
   const readers = new Map<string, BootReader>();
+  const sequence = new SequenceWatch();
+  const wanted = wantedBoots(listed, source.sinceNs).map((each) => each.bootId);
+  const isWanted = wanted.length === 0 ? () => true : (bootId: string) => wanted.includes(bootId);
   let [lines, broken] = [0, 0];
   const onLine = (json: string) => {
     const entry = parseEntry(json);
@@ -89,10 +88,14 @@ async function readBoots(
       if (json.startsWith('{')) broken++;
       return;
     }
-    lines++;
+    sequence.add(entry.cursor);
     const known = readers.get(entry.bootId);
-    if (known) return known.add(entry);
-    if (readers.size >= limits.incidentBoots) return;
+    if (known) {
+      lines++;
+      return known.add(entry);
+    }
+    if (readers.size >= limits.incidentBoots || !isWanted(entry.bootId)) return;
+    lines++;
     const reader = new BootReader(entry);
     readers.set(entry.bootId, reader);
     reader.add(entry);
@@ -103,10 +106,12 @@ async function readBoots(
     complain(stderr, lines, gaps);
   } catch (error) {
     // What was read before it broke off is worth telling.
-    if (!isSandwardenError(error, 'ERR_COMMAND_FAILED') || lines === 0) throw error;
+    if (!isSandwardenError(error, 'ERR_COMMAND_FAILED')) throw error;
+    if (lines === 0) throw source.journal === undefined ? error : unreadable(source.journal.path, error);
     gaps.push(gapOf('the journal', error));
   }
   if (broken > 0) gaps.push(brokenLines(broken));
+  if (sequence.missing > 0) gaps.push(missingLines(sequence.missing));
   // In the order in which their first line was written: the list of journalctl goes by dates, which may be wrong.
   const known = new Map(listed.map((each) => [each.bootId, each]));
   const boots = [...readers].map(([bootId, reader], index) => {
@@ -134,6 +139,14 @@ function complain(stderr: string, lines: number, gaps: TimelineGap[]): void {
   });
 }
 
+function unreadable(path: string, cause: SandwardenError): SandwardenError {
+  const why = cause.message.slice(cause.message.lastIndexOf('failed: ') + 'failed: '.length);
+  return new SandwardenError('ERR_FILE', `cannot read the journal ${safeText(path, 300)}: ${why}`, {
+    hint: 'It is cut off, damaged, or no journal: `journalctl --verify --file PATH` says which.',
+    cause,
+  });
+}
+
 function gapOf(source: string, { message, hint }: SandwardenError): TimelineGap {
   return { source, message: `broke off: ${message}`, hint };
 }
@@ -141,6 +154,12 @@ function gapOf(source: string, { message, hint }: SandwardenError): TimelineGap 
 function brokenLines(count: number): TimelineGap {
   const message = `${count} ${count === 1 ? 'line' : 'lines'} could not be read, or had no date`;
   return { source: 'the journal', message, hint: '`journalctl --verify` says what is damaged.' };
+}
+
+function missingLines(count: number): TimelineGap {
+  const message = `${count} ${count === 1 ? 'line is' : 'lines are'} missing in between, by the numbers of the others`;
+  const hint = 'Files of the journal were removed or are damaged: `journalctl --verify`.';
+  return { source: 'the journal', message, hint };
 }
 
 function wantedBoots(listed: readonly Boot[], sinceNs: bigint): readonly Boot[] {

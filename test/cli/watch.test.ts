@@ -1,5 +1,5 @@
-// Goal: a line a change, a table that fits the terminal, JSON that a script can read. Method: goldens of a fight that is
-// told by hand, in each width; laws over hostile names; the command line as a program.
+// Goal: a line a change, a table that fits the terminal, JSON that a script can read. Method: goldens of a fight that
+// is told by hand, in each width; laws over hostile names; the command line as a program.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { readDuration } from '../../src/cli/frame/duration.ts';

@@ -1,4 +1,5 @@
 import type { Pod } from '../model/node.ts';
+import { valueOr } from '../model/observed.ts';
 import { type DriverView, waitingForVolumes } from './csi-facts.ts';
 import type { Views } from './views.ts';
 
@@ -20,12 +21,15 @@ export function podsWaiting(facts: WithDrivers): Pod[] {
 }
 
 /**
- * The pods that wait for volumes of this driver. A claim does not say whose it is: it counts for a driver where it is
- * the only one of this node.
+ * The pods that wait for volumes of this driver. A claim does not say whose it is: kubelet's log does, once it has
+ * failed; and it counts for a driver that is the only one of this node.
  */
 export function podsWaitingFor(driver: DriverView, facts: WithDrivers): Pod[] {
   const only = facts.drivers.length === 1;
-  return podsWaiting(facts).filter(
-    (pod) => pod.inlineDrivers?.includes(driver.name) === true || (only && (pod.claims ?? []).length > 0),
-  );
+  const failed = valueOr(facts.snapshot.kubeletLog, undefined)?.volumeFailed ?? [];
+  const logged = new Set(failed.flatMap((each) => (each.driver === driver.name ? [each.podUid] : [])));
+  return podsWaiting(facts).filter((pod) => {
+    if (pod.inlineDrivers?.includes(driver.name) === true || logged.has(pod.uid)) return true;
+    return only && (pod.claims ?? []).length > 0;
+  });
 }

@@ -71,6 +71,21 @@ export interface BackOff extends Span {
   readonly delayMs: number;
 }
 
+/** kubelet could not register a plugin through this socket. */
+export interface RegistrationFailed extends Span {
+  readonly socket: string;
+  readonly error: string;
+}
+
+/** kubelet could not attach or mount a CSI volume of a pod. */
+export interface VolumeFailed extends Span {
+  readonly driver: string;
+  readonly podName: string;
+  readonly podUid: string;
+  /** The newest words. */
+  readonly error: string;
+}
+
 /** A container of a sandbox that the runtime created, as often as it did. */
 export interface Creation extends Span {
   readonly sandboxId: string;
@@ -96,6 +111,8 @@ export interface KubeletLog {
   readonly sandboxChanges?: readonly SandboxChange[];
   readonly unaskedStops?: readonly UnaskedStop[];
   readonly backOffs?: readonly BackOff[];
+  readonly registrationFailed?: readonly RegistrationFailed[];
+  readonly volumeFailed?: readonly VolumeFailed[];
 }
 
 /** What the runtime's own log of this boot says. */

@@ -2,6 +2,7 @@ import { limits } from '../model/limits.ts';
 import type { KubeletLog, Moment, NameHeld, RunTimedOut, Span, StopFailed } from '../model/records.ts';
 import { parseContainerName, parseSandboxName } from '../model/sandbox.ts';
 import { type FoundBackOff, findBackOffs } from './crash-lines.ts';
+import { CsiLines } from './csi/log-lines.ts';
 import { Fold } from './fold.ts';
 import { type Klog, klogDateNs, parseKlog } from './klog.ts';
 import type { LogLine } from './log-line.ts';
@@ -27,6 +28,7 @@ export class KubeletLogReader {
   readonly #timeouts = new Fold<Omit<RunTimedOut, keyof Span>>();
   readonly #changes = new SandboxChanges();
   readonly #backOffs = new Fold<FoundBackOff>();
+  readonly #csi = new CsiLines();
   /** The words of the last refused StopPodSandbox of a sandbox: the line that says for whom it was has none. */
   readonly #stopErrors = new Map<string, string>();
   #since: Moment | null = null;
@@ -64,6 +66,7 @@ export class KubeletLogReader {
     this.#addStop(klog, at);
     this.#addTimeout(klog, text, at);
     this.#addBackOffs(klog.fields.get('err') ?? klog.message, at);
+    this.#csi.add(klog.fields.get('err') ?? klog.message, at);
   }
 
   /** `truncated`: more lines were there than were given. */
@@ -79,6 +82,7 @@ export class KubeletLogReader {
       runTimedOut: this.#timeouts.list(),
       ...this.#changes.result(),
       backOffs: this.#backOffs.list(),
+      ...this.#csi.result(),
     };
   }
 

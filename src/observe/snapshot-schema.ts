@@ -133,6 +133,8 @@ const kubeletLog = v.object({
   ),
   unaskedStops: optional(v.array(v.object({ pod: podName, podUid: optional(text), ...span }))),
   backOffs: optional(v.array(v.object({ pod: podName, podUid: text, container: text, delayMs: v.number(), ...span }))),
+  registrationFailed: optional(v.array(v.object({ socket: text, error: text, ...span }))),
+  volumeFailed: optional(v.array(v.object({ driver: text, podName: text, podUid: text, error: text, ...span }))),
 });
 const runtimeLog = v.object({
   since: v.nullable(moment),

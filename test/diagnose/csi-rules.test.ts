@@ -277,6 +277,16 @@ describe('SW304', () => {
   test('stays where kubelet may have registered a driver through it', () => {
     assert.deepEqual(tier({ madeAtNs: nowNs - seconds(60) }), ['none']);
   });
+  test('may be removed where kubelet still fails to register through it, whatever its date', () => {
+    const at = { wallNs: nowNs - seconds(20) };
+    const socket = '/var/lib/kubelet/plugins_registry/driver.longhorn.io-reg.sock';
+    const failed = { socket, error: 'failed to dial socket: context deadline exceeded', count: 3, first: at, last: at };
+    const { kubeletLog } = snapshotOf({ log: { registrationFailed: [failed] } });
+    assert.deepEqual(tier({ madeAtNs: nowNs - seconds(60) }, { kubeletLog }), ['safe']);
+    const registrations = [dead({ madeAtNs: nowNs - seconds(60) })];
+    const [found] = find(nodeWith({ registrations, more: { kubeletLog } }), 'SW304');
+    assert.ok(found?.evidence.some((each) => each.text.includes('context deadline exceeded (3 times)')));
+  });
   test('is nothing where it accepts', () => assert.deepEqual(tier({ state: 'accepts', says: '' }), []));
 });
 
@@ -324,6 +334,28 @@ describe('SW306', () => {
     const pods = [longhorn.plugin, waitingPod('db-0')];
     const one = nodeWith({ drivers: [refusing(longhorn)], pods, sandboxes: [ready] });
     assert.deepEqual(find(one, 'SW306'), []);
+  });
+
+  test('goes by what kubelet says of a pod’s volume, with several drivers on the node', () => {
+    const [, , , nfs] = allDrivers;
+    assert.ok(nfs);
+    const at = { wallNs: nowNs - seconds(20) };
+    const error = 'MountDevice failed: driver name nfs.csi.k8s.io not found';
+    const failed = {
+      driver: 'nfs.csi.k8s.io',
+      podName: 'db-0',
+      podUid: 'uid-db-0',
+      error,
+      count: 2,
+      first: at,
+      last: at,
+    };
+    const { kubeletLog } = snapshotOf({ log: { volumeFailed: [failed] } });
+    const drivers = [driver(longhorn), driver(nfs, { state: 'not-ready', says: 'Probe: ready is false' })];
+    const pods = [longhorn.plugin, nfs.plugin, waitingPod('db-0')];
+    const snapshot = nodeWith({ drivers, pods, more: { kubeletLog } });
+    assert.deepEqual(find(snapshot, 'SW301')[0]?.pods, ['apps/db-0']);
+    assert.match(find(snapshot, 'SW306')[0]?.evidence[0]?.text ?? '', /kubelet: MountDevice failed/);
   });
 
   test('says that it did not ask whose the claims are where another driver is well', () => {

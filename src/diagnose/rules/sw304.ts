@@ -1,10 +1,13 @@
 import type { RegistrationSocket } from '../../model/csi.ts';
 import { driverOfRegistration } from '../../model/csi.ts';
+import type { Evidence } from '../../model/finding.ts';
+import { limits } from '../../model/limits.ts';
 import { valueOr } from '../../model/observed.ts';
+import type { RegistrationFailed } from '../../model/records.ts';
 import { bootClock } from '../boot-clock.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
-import { describeDate } from '../time.ts';
+import { describeDate, isCurrent } from '../time.ts';
 
 /** SW304: kubelet knocks at a socket that nobody opens any more. */
 export const sw304: Rule = {
@@ -41,6 +44,7 @@ removed only if no process has it bound and it is older than kubelet's own start
           'kubelet waits for it and backs off, up to 2 min 2 s.',
         evidence: [
           { source: 'csi', text: `${socket.path}: ${socket.says}, made ${describeDate(socket.madeAtNs)}${bound}` },
+          ...failureEvidence(socket, facts),
           ...(keep === undefined ? [] : [{ source: 'csi' as const, text: `it is left alone: ${keep}` }]),
         ],
         remedy:
@@ -56,12 +60,27 @@ removed only if no process has it bound and it is older than kubelet's own start
     }),
 };
 
+function failureEvidence(socket: RegistrationSocket, facts: Facts): Evidence[] {
+  const failed = failureOf(socket, facts);
+  if (failed === undefined) return [];
+  return [{ source: 'kubeletLog', text: `RegisterPlugin: ${failed.error} (${failed.count} times)`, at: failed.last }];
+}
+
 /** The registration sockets that refuse, each with why it must stay; undefined where it may be removed. */
 export function deadRegistrations(facts: Facts): { socket: RegistrationSocket; keep: string | undefined }[] {
   const csi = facts.snapshot.csi === undefined ? undefined : valueOr(facts.snapshot.csi, undefined);
   return (csi?.registrations ?? [])
     .filter((each) => each.state === 'refuses')
     .map((socket) => ({ socket, keep: whyKept(socket, facts) }));
+}
+
+/** That kubelet still fails to register through this socket: it backs off up to 2 min 2 s. */
+function failureOf(socket: RegistrationSocket, facts: Facts): RegistrationFailed | undefined {
+  const { node, snapshot } = facts;
+  const failed = valueOr(snapshot.kubeletLog, undefined)?.registrationFailed ?? [];
+  return failed.find(
+    (each) => each.socket === socket.path && node !== undefined && isCurrent(each.last, node, limits.errorCurrentForMs),
+  );
 }
 
 function whyKept(socket: RegistrationSocket, facts: Facts): string | undefined {
@@ -71,6 +90,8 @@ function whyKept(socket: RegistrationSocket, facts: Facts): string | undefined {
   if (kubelet?.running === false) return undefined;
   if (kubelet?.startedUptimeNs === undefined || facts.node === undefined)
     return 'when kubelet was started is not known';
+  // kubelet asks only for what it has not registered: a failure of now proves that removing it takes nothing away.
+  if (failureOf(socket, facts) !== undefined) return undefined;
   if (bootClock(facts) !== undefined) return 'the clock was wrong at boot, so that its date says nothing';
   const started = facts.node.wallNs - (facts.node.uptimeNs - kubelet.startedUptimeNs);
   return socket.madeAtNs < started

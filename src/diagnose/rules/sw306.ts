@@ -1,4 +1,5 @@
 import type { Finding } from '../../model/finding.ts';
+import { valueOr } from '../../model/observed.ts';
 import { describePod } from '../../model/sandbox.ts';
 import { podsWaiting } from '../csi-waiting.ts';
 import type { Rule } from '../rule.ts';
@@ -32,6 +33,7 @@ them broken, it says so.`,
     const several = facts.drivers.length > 1 && broken.size < facts.drivers.length;
     const doubt = several ? ' Which driver their claims belong to was not asked.' : '';
     const names = waiting.map(describePod).sort();
+    const failed = valueOr(facts.snapshot.kubeletLog, undefined)?.volumeFailed ?? [];
     const who = `${names.length} ${names.length === 1 ? 'pod waits' : 'pods wait'}`;
     return [
       {
@@ -41,7 +43,9 @@ them broken, it says so.`,
         why: `${who} for volumes; it hangs on ${cause.code} (${cause.object.name}).${doubt}`,
         evidence: waiting.slice(0, 20).map((pod): Finding['evidence'][number] => {
           const what = [...(pod.claims ?? []).map((each) => `claim ${each}`), ...(pod.inlineDrivers ?? [])].join(', ');
-          return { source: 'pods', text: `${describePod(pod)}: no sandbox, waits for ${what}` };
+          const error = failed.find((each) => each.podUid === pod.uid)?.error;
+          const says = error === undefined ? '' : `; kubelet: ${error}`;
+          return { source: 'pods', text: `${describePod(pod)}: no sandbox, waits for ${what}${says}` };
         }),
         remedy: { tier: 'none', text: `heal ${cause.code} (${cause.object.name}); they follow by themselves` },
         pods: names,

@@ -107,6 +107,7 @@ class DBusSystemd implements SystemdBus {
   async startScope(scope: ScopeSpec): Promise<void> {
     checkName(scope.name);
     checkName(scope.slice);
+    await this.#requireOwnPids();
     const holder = await startHolder(scope.command);
     try {
       await this.#job(`start ${scope.name}`, {
@@ -159,6 +160,24 @@ class DBusSystemd implements SystemdBus {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#connection.close();
+  }
+
+  /**
+   * A pid is a number to systemd: where this process counts processes otherwise (a container with a pid namespace of
+   * its own and the host's bus), it would move a stranger of the host into the scope. The bus knows our pid as the
+   * kernel tells it there.
+   */
+  async #requireOwnPids(): Promise<void> {
+    const question = { ...BUS, member: 'GetConnectionUnixProcessID', signature: 's', body: [this.#connection.name] };
+    const [pid] = await this.#ask('our own process id', question);
+    if (pid === process.pid) return;
+    throw new SandwardenError(
+      'ERR_NOT_SUPPORTED',
+      'this process has a pid namespace of its own: systemd sees other pids',
+      {
+        hint: 'It runs in a container. Run it on the node itself, or from a pod with hostPID: true.',
+      },
+    );
   }
 
   /** A call that makes a job, until systemd says that the job is gone. */

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { tempDir } from './temp.ts';
 
-/** Why there is none here; false where it can be started. busctl, the judge of what goes over it, comes with systemd. */
+/** Why there is none here; false where it can be started. busctl, the judge of what goes over it, is systemd's. */
 export const withoutBus: string | false =
   ['dbus-daemon', 'busctl'].find((each) => spawnSync(each, ['--version']).error !== undefined)?.concat(' is missing') ??
   false;

@@ -5,11 +5,13 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { scopeScript } from '../../src/cli/render/anchor-text.ts';
 import type { ErrorCode } from '../../src/model/errors.ts';
 import { systemdOverDBus } from '../../src/systemd/dbus-systemd.ts';
+import { apart } from '../cli/spawn.ts';
 import { busService } from '../helpers/bus-service.ts';
 import { dbusDaemon, withoutBus } from '../helpers/dbus-daemon.ts';
 import { fakeSystemd } from '../helpers/fake-systemd.ts';
@@ -127,6 +129,21 @@ describe('over a real bus', { skip: withoutBus }, () => {
     assert.deepEqual([state.allowedCpus, state.memoryBytes], [[0, 2, 8], undefined]);
     assert.equal(await bus.unit('b.scope'), undefined);
     assert.deepEqual(await bus.unitNames(['a*']), ['a.scope']);
+  });
+
+  test('in a pid namespace of its own: nothing is moved, since it would be a stranger', {
+    skip: apart === undefined,
+  }, async () => {
+    await using systemd = await fakeSystemd(daemon.socket);
+    const module = resolve(import.meta.dirname, '../../src/systemd/dbus-systemd.ts');
+    const script = `import { systemdOverDBus } from ${JSON.stringify(module)};
+      const bus = await systemdOverDBus(${JSON.stringify(daemon.socket)});
+      await bus.startScope(${JSON.stringify(scope)}).then(() => console.log('moved'), (error) => console.log(error.code));
+      await bus[Symbol.asyncDispose]();`;
+    const [program = '', ...words] = [...(apart ?? []), process.execPath, '--input-type=module', '--eval', script];
+    const { stdout } = await promisify(execFile)(program, words);
+    assert.equal(stdout, 'ERR_NOT_SUPPORTED\n');
+    assert.ok(!systemd.calls.some((each) => each.member === 'StartTransientUnit'));
   });
 
   test('hostile names never reach systemd', async () => {

@@ -1,6 +1,6 @@
 // Goal: a real systemd does what anchors count on: it takes the calls, ends an anchor with its slice, makes those of a
-// node anew with theirs, and forgets what is released. Method: systemd as process 1 of namespaces of its own, slices made as
-// kubelet makes them, the program itself. Controllers are not proved here: they need a host of cgroup v2.
+// node anew with theirs, and forgets what is released. Method: systemd as process 1 of namespaces of its own, slices
+// made as kubelet makes them, the program itself. Controllers are not proved here: they need a host of cgroup v2.
 import assert from 'node:assert/strict';
 import { resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';

@@ -41,6 +41,8 @@ export class CallTimeout extends Error {
  * load from a bundle of ES modules. test/systemd/codec.test.ts has sd-bus judge what is written and read here.
  */
 export interface BusConnection {
+  /** What the bus calls this connection: `:1.42`. */
+  readonly name: string;
   /** Throws RemoteError, CallTimeout, WireFault; DBusFault where the body does not fit its signature. */
   call(call: Call, timeoutMs: number): Promise<Answer>;
   /** Calls `handler` for each signal that the matches of this connection let through; gives what ends that. */
@@ -61,7 +63,8 @@ export async function connectBus(path: string, timeoutMs: number): Promise<BusCo
   const connection = new Connection();
   await connection.open(path, timeoutMs);
   try {
-    await connection.call({ ...BUS, member: 'Hello' }, timeoutMs);
+    const { body } = await connection.call({ ...BUS, member: 'Hello' }, timeoutMs);
+    connection.name = String(body[0]);
     return connection;
   } catch (error) {
     connection.close();
@@ -75,6 +78,7 @@ interface Pending {
 }
 
 class Connection implements BusConnection {
+  name = '';
   #wire: Wire | undefined;
   #fault: WireFault | undefined;
   #serial = 0;

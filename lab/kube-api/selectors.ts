@@ -19,7 +19,8 @@ function fieldTerm(resource: Resource, term: string): (object: KubeObject) => bo
   if (!['metadata.name', 'metadata.namespace', ...(resource.selectable ?? [])].includes(field)) {
     throw new Refusal(400, 'BadRequest', `field label not supported: ${field || term}`);
   }
-  return (object) => (String(at(object, ...field.split('.')) ?? '') === wanted) === (operator !== '!=');
+  const path = field.split('.');
+  return (object) => (String(at(object, ...path) ?? '') === wanted) === (operator !== '!=');
 }
 
 function labelTerm(term: string): (object: KubeObject) => boolean {

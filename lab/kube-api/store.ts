@@ -29,6 +29,8 @@ export interface DeleteHow {
  */
 export class Store {
   readonly #objects = new Map<string, Map<string, KubeObject>>();
+  /** The same in the order of their keys, until something changes. */
+  readonly #sorted = new Map<string, readonly KubeObject[]>();
   readonly #changes: Change[] = [];
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #remembered: number;
@@ -48,9 +50,10 @@ export class Store {
 
   /** All objects of a resource (in a namespace) in the order of their keys, as etcd gives them. */
   list(resource: Resource, namespace?: string): KubeObject[] {
-    const all = [...(this.#objects.get(keyOf(resource)) ?? [])];
-    const wanted = namespace === undefined ? all : all.filter(([, each]) => each.metadata.namespace === namespace);
-    return wanted.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object);
+    const key = keyOf(resource);
+    const all = this.#sorted.get(key) ?? sortedOf(this.#objects.get(key));
+    this.#sorted.set(key, all);
+    return all.filter(({ metadata }) => namespace === undefined || metadata.namespace === namespace);
   }
 
   find(resource: Resource, namespace: string | undefined, name: string): KubeObject | undefined {
@@ -159,6 +162,7 @@ export class Store {
 
   #tell(change: Omit<Change, 'version'>): void {
     this.#version++;
+    this.#sorted.delete(keyOf(change.resource));
     const numbered = { ...change, version: this.#version };
     this.#changes.push(numbered);
     if (this.#changes.length > this.#remembered) this.#forgotten = this.#changes.shift()?.version ?? this.#forgotten;
@@ -190,6 +194,10 @@ export function fullName({ group, name }: Resource): string {
 
 function detailsOf({ group, name: kind }: Resource, name: string): object {
   return { name, ...(group === '' ? {} : { group }), kind };
+}
+
+function sortedOf(objects: ReadonlyMap<string, KubeObject> = new Map()): readonly KubeObject[] {
+  return [...objects].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object);
 }
 
 function keyOf({ group, name }: Resource): string {

@@ -55,6 +55,20 @@ export const limits = {
   kubeRequestTimeoutMs: 3_000,
   /** Deadline of one write to the Kubernetes API: admission webhooks may take 10 s each (their default deadline). */
   kubeWriteTimeoutMs: 30_000,
+  /** `fleet`: deadline of each list with all its pages, and pods on a page of a table (200 bytes each). */
+  fleetTimeoutMs: 60_000,
+  fleetPageItems: 5_000,
+  /** A node whose lease (renewed each 10 s) is older than this is frozen or cut off. */
+  fleetHeartbeatMs: 40_000,
+  /** An event that repeats is written again after 5 min at the latest (client-go's spam filter); older ones are over. */
+  fleetEventMs: 6 * 60_000,
+  /** A pod younger than this is starting. */
+  fleetYoungMs: 120_000,
+  /** A sandbox that was made anew this often within the hour that events are kept. */
+  fleetSandboxChanges: 3,
+  /** CSI plugins, and states of pods, that are named for one node; and nodes that fill one screen. */
+  fleetNames: 4,
+  fleetRows: 20,
   /** An exec plugin of a kubeconfig (aws, gke-gcloud-auth-plugin) that prints no credentials within this time is ended. */
   kubeExecMs: 30_000,
   /** How often one request is sent where the server says when to try again (429 and Retry-After). */

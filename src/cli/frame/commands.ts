@@ -1,6 +1,7 @@
 import { anchorCommands } from './anchor-commands.ts';
 import { bootCommands } from './boot-commands.ts';
 import { cgroupCommands } from './cgroup-commands.ts';
+import { clusterCommands } from './cluster-commands.ts';
 import type { CommandSpec, OptionSpec } from './command.ts';
 import { incidentCommand } from './incident-command.ts';
 import { installCommands } from './install-commands.ts';
@@ -177,6 +178,7 @@ export const commands: readonly CommandSpec[] = [
   incidentCommand,
   ...cgroupCommands,
   ...watchCommands,
+  ...clusterCommands,
   ...anchorCommands,
   ...bootCommands,
   ...installCommands,

@@ -9,6 +9,7 @@ usage: sandwarden COMMAND [OPTION]...
   explain      tell all about one finding, or about one pod
   cgroups      show the pods' part of the cgroup tree, and what is missing in it
   watch        show live who takes controllers away from the slices of pods
+  fleet        say which nodes of the cluster are in trouble, and with what
   anchor       hold the slices of pods, so that no controller is taken away
   findings     list everything that can be found
   snapshot     write the node down as a file, for a bug report

@@ -1,0 +1,113 @@
+// Goal: one screen tells which nodes are in trouble and with what, oldest first; scripts get the same.
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { describe, test } from 'node:test';
+import { addNode, fillFleet } from '../../lab/kube-api/fleet.ts';
+import { kubeServer } from '../../lab/kube-api/server.ts';
+import { fleetText } from '../../src/cli/render/fleet-text.ts';
+import type { FleetReport, FleetVerdict } from '../../src/model/fleet.ts';
+import { limits } from '../../src/model/limits.ts';
+import { tempDir } from '../helpers/temp.ts';
+import { assertGolden } from './golden.ts';
+import { sandwarden } from './spawn.ts';
+
+const minuteNs = 60_000_000_000n;
+const nowNs = 1_795_290_000n * 1_000_000_000n;
+
+function verdict(name: string, over: Partial<FleetVerdict> = {}): FleetVerdict {
+  return { name, state: 'healthy', ghosts: 0, podsNotReady: 0, problems: [], ...over };
+}
+
+const sick = verdict('node-0007', {
+  state: 'errors',
+  ghosts: 36,
+  rebootedNs: nowNs - 38n * minuteNs,
+  sinceNs: nowNs - 37n * minuteNs,
+  problems: [
+    { severity: 'error', says: '36 pods cannot start: 36 old sandboxes hold the name', suspects: 'SW101' },
+    {
+      severity: 'error',
+      says: 'CSI plugin longhorn-csi-plugin-x7k2m: CrashLoopBackOff, 45 restarts',
+      suspects: 'SW303',
+    },
+    { severity: 'warning', says: '3 pods are not well: 2 ContainerCreating, 1 \u001b[31mOdd' },
+  ],
+});
+const warned = verdict('a-node-with-a-long-name.eu-central-1.example', {
+  state: 'warnings',
+  problems: [{ severity: 'warning', says: 'it reports DiskPressure' }],
+});
+
+function report(nodes: readonly FleetVerdict[], over: Partial<FleetReport> = {}): FleetReport {
+  const count = (state: string) => nodes.filter((each) => each.state === state).length;
+  const counts = { errors: count('errors'), warnings: count('warnings'), healthy: count('healthy') };
+  return { server: 'api:6443', nowNs, nodes, counts, missing: [], ...over };
+}
+
+describe('fleet as text', () => {
+  const missing = [
+    { what: 'events (ghosts, reboots and churn are not seen)', message: 'it is forbidden', hint: 'Allow it.' },
+  ];
+  for (const width of [40, 80, 120]) {
+    const style = { colour: false, unicode: true, width };
+    test(`${width} columns`, () => {
+      const nodes = [sick, warned, ...Array.from({ length: 998 }, (_, index) => verdict(`node-${index}`))];
+      const text = fleetText(report(nodes, { missing }), style, false);
+      assertGolden(`fleet.${width}.txt`, text);
+      for (const line of text.split('\n')) assert.ok([...line].length <= width, line);
+    });
+  }
+
+  test('more than a screen of trouble is counted, and shown with --all', () => {
+    const style = { colour: false, unicode: true, width: 120 };
+    const nodes = Array.from({ length: limits.fleetRows + 30 }, (_, index) => ({
+      ...(index < 25 ? sick : warned),
+      name: `n${index}`,
+    }));
+    const text = fleetText(report(nodes), style, false);
+    assert.match(text, /and 30 more nodes \(5 in trouble, 25 with warnings\): --all shows them\./);
+    assert.match(fleetText(report(nodes), style, true), /\nn49 /);
+    assert.match(
+      fleetText(report([verdict('n')]), style, false),
+      /^1 node, all in order as far as the API can tell\.\n$/,
+    );
+  });
+});
+
+describe('sandwarden fleet', () => {
+  async function run(prepare: (api: Awaited<ReturnType<typeof kubeServer>>) => void, ...args: string[]) {
+    await using api = await kubeServer();
+    await using home = await tempDir();
+    prepare(api);
+    const config = {
+      'current-context': 'none',
+      contexts: [{ name: 'here', context: { cluster: 'c' } }],
+      clusters: [{ name: 'c', cluster: { server: api.url } }],
+    };
+    await writeFile(home.join('config'), JSON.stringify(config));
+    return await sandwarden(['fleet', '--kubeconfig', home.join('config'), '--context', 'here', ...args]);
+  }
+
+  test('a power cut on one node of five: its exit code, its line, and the same as JSON', async () => {
+    const prepare = (api: Awaited<ReturnType<typeof kubeServer>>) =>
+      fillFleet(api, { nodes: 5, podsPerNode: 40, ghosts: ['node-0003'] });
+    const text = await run(prepare);
+    assert.equal(text.code, 20, text.stderr);
+    assert.match(text.stdout, /^5 nodes: 1 in trouble, 4 in order\.\n/);
+    assert.match(text.stdout, /\nnode-0003 +error +36 +38min +3[78]min +36 pods cannot start/);
+    const json = await run(prepare, '-o', 'json');
+    const { format, exitCode, nodes } = JSON.parse(json.stdout) as {
+      format: string;
+      exitCode: number;
+      nodes: { name: string }[];
+    };
+    assert.deepEqual([format, exitCode, nodes.map(({ name }) => name)], ['sandwarden.fleet/1', 20, ['node-0003']]);
+  });
+
+  test('all in order, nothing there, and nobody allowed', async () => {
+    assert.equal((await run((api) => addNode(api, 'n1', Date.now()))).code, 0);
+    const gone = await sandwarden(['fleet', '--kubeconfig', '/none']);
+    assert.equal(gone.code, 64);
+    assert.match(gone.stderr, /there is no kubeconfig/);
+  });
+});

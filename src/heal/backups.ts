@@ -22,6 +22,7 @@ export function fileBackups(directory: string): Backups {
     return content !== undefined && sha256Of(content) === sha256 ? content : undefined;
   };
   return {
+    pathOf: (sha256) => join(folder, sha256),
     read: (sha256) => translated(folder, () => read(sha256)),
     save: (sha256, content) =>
       translated(folder, async () => {

@@ -66,4 +66,6 @@ export interface Backups {
   save(sha256: string, content: Buffer): Promise<void>;
   /** Undefined where it is not there or is not what its name says. */
   read(sha256: string): Promise<Buffer | undefined>;
+  /** Where a person finds it. */
+  pathOf(sha256: string): string;
 }

@@ -182,7 +182,8 @@ async function filesBack(
     const refuse = (reason: string, diff?: string): Refusal => {
       return { object: step.path, target: step.path, code, reason, ...(diff === undefined ? {} : { diff }) };
     };
-    if (standing === 'foreign') return refuse(changedSince(step, intent.runId), await changeSince(step, now, ports));
+    if (standing === 'foreign')
+      return refuse(changedSince(step, intent.runId, ports), await changeSince(step, now, ports));
     const before = step.after && (await ports.backups.read(step.after.sha256));
     if (step.after && before === undefined) return refuse('the copy of what was there is not in the state directory');
     diffs.push(unifiedDiff(step.path, textOf(now), before?.toString('utf8') ?? ''));
@@ -221,10 +222,11 @@ function inverse({ path, before, after, folders }: FileStep): FileStep {
   };
 }
 
-function changedSince({ path, before, after }: FileStep, runId: string): string {
+function changedSince({ path, before, after }: FileStep, runId: string, { backups }: FilesPorts): string {
   const was = before === undefined ? 'removed it' : 'wrote it';
-  const then = after === undefined ? `remove it (rm '${path}')` : 'write it as it shall be';
-  return `somebody changed it since the run ${undoIdOf(runId)} ${was}: it stays. Look at it and ${then} by hand`;
+  const then =
+    after === undefined ? `to have it gone: rm '${path}'` : `what was there: ${backups.pathOf(after.sha256)}`;
+  return `somebody changed it since the run ${undoIdOf(runId)} ${was}: it stays (${then})`;
 }
 
 /** What was changed since that run, where both texts are there to compare. */

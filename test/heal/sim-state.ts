@@ -117,6 +117,7 @@ export class SimMachine {
         backups: {
           save: async (sha256, content) => void this.kept.set(sha256, content),
           read: async (sha256) => this.kept.get(sha256),
+          pathOf: (sha256) => `/sim/backups/${sha256}`,
         },
       },
     };

@@ -33,7 +33,8 @@ export async function benchIncident(repetitions: number): Promise<Figure[]> {
 
 const pipeline = `
   const { spawn } = require('node:child_process');
-  const journalctl = spawn('journalctl', ['--directory', process.argv[1], '-o', 'json'], { stdio: ['ignore', 'pipe', 2] });
+  const args = ['--directory', process.argv[1], '-o', 'json'];
+  const journalctl = spawn('journalctl', args, { stdio: ['ignore', 'pipe', 2] });
   spawn('wc', ['-l'], { stdio: [journalctl.stdout, 'ignore', 2] }).on('exit', (code) => process.exit(code));
 `;
 

@@ -1,10 +1,10 @@
 import type { JournalEntry } from './journal-file.ts';
 
 /**
- * A node's journal of three days in November, after a public account of such a loop: a reset on the 13th at 06:02 (UTC-7)
- * leaves 36 dead sandboxes; Longhorn's CSI plugin is blocked for 37 hours, 8 pods crash-loop and a container is made
- * each 2.5 s; the kernel reports 1,191 expedited RCU stalls; on the 14th at 16:33 the API stops, at 19:38 the node is
- * reset, and 36 sandboxes are dead again. Deterministic.
+ * A node's journal of three days in November, after a public account of such a loop: a reset on the 13th at 06:02
+ * (UTC-7) leaves 36 dead sandboxes; Longhorn's CSI plugin is blocked for 37 hours, 8 pods crash-loop and a container is
+ * made each 2.5 s; the kernel reports 1,191 expedited RCU stalls; on the 14th at 16:33 the API stops, at 19:38 the node
+ * is reset, and 36 sandboxes are dead again. Deterministic.
  */
 export const november = {
   firstBootUs: at('2025-11-12T02:00:00Z'),

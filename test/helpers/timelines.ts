@@ -63,7 +63,7 @@ export function timelineOf(boots: readonly TimelineBoot[]): Timeline {
 /** Three boots: a quiet one that is reset, 37 hours of the loop, and its beginning again. */
 export function loopStory(): Timeline {
   const quiet = bootOf(0, { hours: 34.9, creations: () => 6 });
-  const last = bootOf(2, { hours: 0.5, end: 'unknown', creations: () => 690 });
+  const last = bootOf(2, { hours: 0.5, end: 'unknown', creations: () => 500 });
   return timelineOf([
     quiet,
     sick(1, bootOf(1, { hours: 36.9, creations: (hour) => (hour < 34 ? 1_440 : 6) }), 33.8),

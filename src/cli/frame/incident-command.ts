@@ -5,10 +5,10 @@ export const incidentCommand: CommandSpec = {
   name: 'incident',
   summary: 'tell what happened on this node, boot by boot, and what fed what',
   about:
-    'Reads the journal of all boots, the kernel log in it, pstore and our own journal: boots and how they ended, steps ' +
-    'of the clock, dead sandboxes, CSI drivers, crash loops, stalls of the kernel an hour, freezes of the API, what ' +
-    'was healed. The verdict comes first: whether a reset has led to the next one, by which links, and what ends it. ' +
-    'Changes nothing.\n\n' +
+    'Reads the journal of all boots, the kernel log in it, pstore and our own journal: boots and how they ended, ' +
+    'steps of the clock, dead sandboxes, CSI drivers, crash loops, stalls of the kernel an hour, freezes of the ' +
+    'API, what was healed. The verdict comes first: whether a reset has led to the next one, by which links, and ' +
+    'what ends it. Changes nothing.\n\n' +
     'Dates are by the wall clock of each boot, which may have been wrong; the order is by boot and by the ' +
     "kernel's own count. Exit codes: 0 told, whatever happened; 64 wrong usage; 69 no journal; 77 permission denied.",
   options: [

@@ -37,7 +37,8 @@ export function incidentHtml(incident: Incident, timeline: Timeline, madeAtNs: b
     '</main>',
     '<footer>',
     '<p class="soft">Dates are by the wall clock of each boot, which may have been wrong; the order is by boot and by',
-    `the kernel's own count. Read by Sandwarden ${esc(version)} from a journal that ends ${esc(formatDate(madeAtNs))}.</p>`,
+    "the kernel's own count.",
+    `Read by Sandwarden ${esc(version)} from a journal that ends ${esc(formatDate(madeAtNs))}.</p>`,
     '</footer>',
   ];
   return page({ title: `Incident${host}: ${incident.verdict}`, css: incidentCss, body: body.join('\n') });
@@ -70,7 +71,8 @@ function rates(timeline: Timeline, { normal }: Incident): string[] {
   const figures = kinds.flatMap((kind) => [
     '<figure>',
     ratesPicture(timeline, kind, `rates-${kind}`),
-    `<div class="ends"><span>${esc(formatDate(first.first.wallNs))}</span><span>${esc(formatDate(last.last.wallNs))}</span></div>`,
+    `<div class="ends"><span>${esc(formatDate(first.first.wallNs))}</span>`,
+    `<span>${esc(formatDate(last.last.wallNs))}</span></div>`,
     `<figcaption><span class="key ${kind}">${words[kind]}, at most ${shortNumber(mostOf(timeline, kind))}</span>`,
     frozen ? ' <span class="key frozen">the API did not answer</span></figcaption>' : '</figcaption>',
     '</figure>',
@@ -88,10 +90,11 @@ function linkText(link: Link, inLoop: boolean): string {
   const date = link.at === null ? '' : formatDate(link.at.wallNs);
   const machine = date.replace(' ', 'T');
   const lasted = link.lastedNs === null ? '' : ` <span class="soft">for ${describeDuration(link.lastedNs)}</span>`;
-  const tags = [...(link.code === undefined ? [] : [link.code]), ...(inLoop ? ['part of the loop'] : [])];
+  const words = [...(link.code === undefined ? [] : [link.code]), ...(inLoop ? ['part of the loop'] : [])];
+  const tags = words.map((each) => `<span class="tag">${esc(each)}</span>`).join(' ');
   return [
     date === '' ? '' : `<p><time datetime="${esc(machine)}">${esc(date)}</time>${lasted}</p>`,
-    `<p><strong>${esc(link.text)}</strong> ${tags.map((each) => `<span class="tag">${esc(each)}</span>`).join(' ')}</p>`,
+    `<p><strong>${esc(link.text)}</strong> ${tags}</p>`,
     link.evidence === '' ? '' : `<p class="soft">${esc(link.evidence)}</p>`,
     link.because === undefined ? '' : `<p>Because of ${esc(link.because)}.</p>`,
     ...(link.others ?? []).map((each) => `<p>Or of ${esc(each.text)}. What decides: ${esc(each.decidedBy)}.</p>`),

@@ -1,4 +1,4 @@
-/** The style sheet of the incident page: light and dark by the reader's choice, readable from 320 px on, and printable. */
+/** The style sheet of the incident page: light and dark by the reader's choice, readable on a telephone, printable. */
 export const incidentCss = `
 :root { --ink: #1b1f24; --soft: #57606a; --paper: #ffffff; --card: #f6f8fa; --line: #d0d7de; --red: #b3261e;
   --amber: #8a5300; --green: #116329; --stall: #b3261e; --made: #0b57a4; --band: #f6d5d2; --code: #eaeef2; }
@@ -26,9 +26,11 @@ th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px soli
   overflow-wrap: normal; }
 figure { margin: .5rem 0; padding: .75rem; background: var(--card); border: 1px solid var(--line); border-radius: 6px; }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .35rem; }
-svg { display: block; width: 100%; height: auto; } svg.rates { height: 7rem; } svg.ring { max-width: 30rem; margin: auto; }
+svg { display: block; width: 100%; height: auto; } svg.rates { height: 7rem; }
+svg.ring { max-width: 30rem; margin: auto; }
 .box { fill: var(--paper); stroke: var(--line); } .box.first { stroke: var(--red); stroke-width: 2; }
-.words { fill: var(--ink); font: 13px system-ui, sans-serif; } .when { fill: var(--soft); font: 11px system-ui, sans-serif; }
+.words { fill: var(--ink); font: 13px system-ui, sans-serif; }
+.when { fill: var(--soft); font: 11px system-ui, sans-serif; }
 .arrow { fill: none; stroke: var(--soft); stroke-width: 1.5; } .back { stroke: var(--red); stroke-width: 2; }
 .tip { fill: var(--soft); } .tip.back { fill: var(--red); stroke: none; }
 .made { fill: var(--made); } .stalls { fill: var(--stall); } .frozen { fill: var(--band); } .boot { fill: var(--soft); }

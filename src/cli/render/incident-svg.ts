@@ -69,7 +69,8 @@ export function ratesPicture(timeline: Timeline, kind: 'made' | 'stalls', id: st
       const width = Math.max((3.6e12 / span) * 1_000 - 0.5, 0.5);
       const height = (value / most) * 90;
       return [
-        `<rect class="${kind}" x="${fixed(x(start))}" y="${fixed(96 - height)}" width="${fixed(width)}" height="${fixed(height)}"/>`,
+        `<rect class="${kind}" x="${fixed(x(start))}" y="${fixed(96 - height)}" width="${fixed(width)}" ` +
+          `height="${fixed(height)}"/>`,
       ];
     });
   });

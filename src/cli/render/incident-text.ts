@@ -33,8 +33,8 @@ export function incidentText(incident: Incident, timeline: Timeline, style: Styl
     }
   }
   const clock =
-    `Since ${formatDate(timeline.sinceNs)}. Dates are by the wall clock of each boot, which may have been wrong; the order ` +
-    "is by boot and by the kernel's own count.";
+    `Since ${formatDate(timeline.sinceNs)}. Dates are by the wall clock of each boot, which may have been wrong; the ` +
+    "order is by boot and by the kernel's own count.";
   lines.push('', ...hang(paint(style, 'dim', shown(style, clock)), style.width, '', ''));
   return `${lines.join('\n')}\n`;
 }
@@ -55,7 +55,7 @@ function items(texts: readonly string[], style: Style): string[] {
 }
 
 function chainLines({ chain, loop }: Incident, style: Style): string[] {
-  const head = loop.length > 0 ? 'What fed what, oldest first (* is the loop)' : 'What happened, oldest first';
+  const head = loop.length > 0 ? 'What fed what (* is the loop)' : 'What happened, oldest first';
   const lines = [title(head, style)];
   chain.forEach((link, index) => {
     const mark = loop.includes(index) ? '* ' : '  ';
@@ -73,7 +73,7 @@ function chainLines({ chain, loop }: Incident, style: Style): string[] {
 function headOf(link: Link, style: Style): string {
   return [
     ...(link.at === null ? [] : [paint(style, 'cyan', formatDate(link.at.wallNs))]),
-    ...(link.lastedNs === null ? [] : [paint(style, 'red', `+${describeDuration(link.lastedNs)}`)]),
+    ...(link.lastedNs === null ? [] : [paint(style, 'red', `+${describeDuration(link.lastedNs)}:`)]),
     shown(style, link.text),
     ...(link.code === undefined ? [] : [paint(style, 'dim', `[${link.code}]`)]),
   ].join(' ');

@@ -64,7 +64,7 @@ function episode(boot: TimelineBoot, axis: Axis, part: Part): Episode {
     startNs,
     endNs,
     at: first,
-    lastedNs: part.last === undefined ? null : endNs - startNs,
+    lastedNs: part.last === undefined || endNs === startNs ? null : endNs - startNs,
     text,
     evidence,
     objects: new Set(objects),

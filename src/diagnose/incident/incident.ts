@@ -29,8 +29,8 @@ export function readIncident(timeline: Timeline): Incident {
 }
 
 /**
- * The closed rounds, oldest first: dead sandboxes of one boot that led, by causes that hold, to dead sandboxes of a later
- * one. A round is the path between them, its shortest one.
+ * The closed rounds, oldest first: dead sandboxes of one boot that led, by causes that hold, to dead sandboxes of a
+ * later one. A round is the path between them, its shortest one.
  */
 function roundsOf(episodes: readonly Episode[], causes: ReadonlyMap<string, readonly HeldCause[]>): Episode[][] {
   const byId = new Map(episodes.map((each) => [each.id, each]));
@@ -92,7 +92,12 @@ function verdictOf(
   rounds: readonly Episode[][],
 ): string {
   const { boots } = timeline;
-  if (state === 'nothing-read') return 'Nothing could be read of this time: no boot has a line in it.';
+  if (state === 'nothing-read') {
+    return (
+      'Nothing could be read of this time: no boot has a line in it. Keep the journal over reboots ' +
+      '(Storage=persistent in journald.conf), run it as root, or look further back (--since).'
+    );
+  }
   const facts = factsOf(boots);
   const spanned = boots.reduce((sum, each) => sum + (each.last.monotonicUs ?? 0n) * 1_000n, 0n);
   const resets = boots.filter((each) => each.end === 'unclean').length;
@@ -103,7 +108,7 @@ function verdictOf(
   }
   if (state === 'trouble') {
     if (facts.length > 0) return `${head}; ${facts.join('; ')}. No loop: none of it leads back to its beginning.`;
-    return `${head}; ${episodes.length === 1 ? 'one thing' : `${episodes.length} things`} to see, nothing that hurt pods.`;
+    return `${head}; ${count(episodes.length, 'thing', 'things')} to see, nothing that hurt pods.`;
   }
   const [first, last] = [rounds.at(-1)?.[0], rounds.at(-1)?.at(-1)];
   const took =

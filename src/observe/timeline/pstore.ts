@@ -8,7 +8,7 @@ import { isErrno } from '../read-file.ts';
 /** Where the kernel keeps what it said last (CONFIG_PSTORE), and where systemd-pstore.service moves it to. */
 const folders = ['/sys/fs/pstore', '/var/lib/systemd/pstore'] as const;
 
-/** The crashes that the kernel has kept, oldest first; nothing where there are none or the machine has no such store. */
+/** The crashes that the kernel has kept, oldest first; nothing where there are none or there is no such store. */
 export async function readCrashes(root: string, sinceNs: bigint, gaps: TimelineGap[]): Promise<CrashRecord[]> {
   const found: CrashRecord[] = [];
   for (const folder of folders) {

@@ -26,8 +26,8 @@ export interface TimelineSource extends JournalPlace {
 
 /**
  * The journal of all boots since a date, line by line and with bounded memory, in the order in which it was written:
- * by boot and by the kernel's count in each, whatever the wall clock did. A journal that is damaged is read as far as it
- * can be, and says so. Throws ERR_FORBIDDEN, ERR_COMMAND_MISSING, ERR_NOT_SUPPORTED where nothing could be read.
+ * by boot and by the kernel's count in each, whatever the wall clock did. A journal that is damaged is read as far as
+ * it can be, and says so. Throws ERR_FORBIDDEN, ERR_COMMAND_MISSING, ERR_NOT_SUPPORTED where nothing could be read.
  */
 export async function readTimeline(source: TimelineSource): Promise<Omit<Timeline, 'healed' | 'hostname'>> {
   const gaps: TimelineGap[] = [];

@@ -10,7 +10,7 @@ import { assertClockKept, sandboxesOf } from '../recovered.ts';
 import { cutWhen, disarm, layTrap, slowCni, untilOff } from '../traps.ts';
 
 for (const image of imageNames) {
-  describe(`cut in the middle, ${image}`, { skip, timeout }, () => {
+  describe(`cut in the middle, ${image}`, { skip, timeout: 2 * timeout }, () => {
     let node: Vm;
     let ghosts: readonly ListedSandbox[] = [];
 

@@ -17,7 +17,7 @@ const limitS = 10;
 const inTimeS = limitS + 30 + 60;
 
 for (const image of imageNames) {
-  describe(`the node boots whatever happens to the hook, ${image}`, { skip, timeout }, () => {
+  describe(`the node boots whatever happens to the hook, ${image}`, { skip, timeout: 2 * timeout }, () => {
     let node: Vm;
 
     before(

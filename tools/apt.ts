@@ -6,13 +6,15 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 
-/** Package by the command it brings. */
+/** Package by the command it brings, or by the file where that is on no path. */
 const wanted = {
   zsh: 'zsh',
   fish: 'fish',
   shellcheck: 'shellcheck',
   xmllint: 'libxml2-utils',
   kubectl: 'kubernetes-client',
+  '/lib/systemd/systemd-journal-remote': 'systemd-journal-remote',
+  chromium: 'chromium',
   'dbus-daemon': 'dbus-daemon',
   busctl: 'systemd',
 };
@@ -30,7 +32,8 @@ if (packages.length > 0) {
 }
 
 function isOnPath(command: string): boolean {
-  const folders = (process.env.PATH ?? '').split(':').filter((folder) => folder !== '');
+  const onPath = (process.env.PATH ?? '').split(':').filter((folder) => folder !== '');
+  const folders = command.startsWith('/') ? ['/'] : onPath;
   return folders.some((folder) => {
     try {
       accessSync(join(folder, command), constants.X_OK);

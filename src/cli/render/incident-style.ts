@@ -38,5 +38,6 @@ svg.ring { max-width: 30rem; margin: auto; }
 .key::before { content: ""; display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
 .key.made::before { background: var(--made); } .key.stalls::before { background: var(--stall); }
 .key.frozen::before { background: var(--band); border: 1px solid var(--stall); }
+@media (max-width: 30rem) { body { padding: .75rem; } figure { padding: .4rem; } }
 @media print { body { max-width: none; } figure { break-inside: avoid; } }
 `.trim();

@@ -5,12 +5,12 @@ import type { Incident, Timeline, TimelineBoot, TimelineHour } from '../../model
 import { esc } from './html.ts';
 import { formatDate } from './time.ts';
 
-const WIDTH = 340;
-const LEFT = 34;
+const WIDTH = 310;
+const LEFT = 28;
 const LINE = 17;
 const GAP = 22;
 /** What fits into a box at 13 px, in characters of a proportional font. */
-const FITS = 40;
+const FITS = 37;
 
 /** The loop as boxes from the dead sandboxes down, and an arrow from the last back to the first. */
 export function loopPicture({ chain, loop }: Incident): string {

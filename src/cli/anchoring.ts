@@ -104,16 +104,12 @@ async function hold(node: AnchorNode, bus: SystemdBus, wanted: Wanted, untilRebo
   return withMissing(node, [{ name, slice, result: made ? 'held' : 'already', lasts: 'slice' }]);
 }
 
-/** What kubelet requires of the pods in it and does not find now, although it is held. */
+/** What the pods of a held slice lack all the same. hugetlb is kubelet's to hand down, with the first pod of a class. */
 function withMissing(node: AnchorNode, held: readonly Omit<HeldSlice, 'missing'>[]): HeldSlice[] {
-  const tree = node.readTree();
+  const { pods } = node.readTree();
   return held.map((each) => {
-    const slice = tree.slices.find(({ path }) => path.endsWith(`/${each.slice}`));
-    const pod = tree.pods.find(({ path }) => path.endsWith(`/${each.slice}`));
-    const given = slice?.subtreeControl;
-    const missing = given === undefined ? (pod?.missing ?? []) : tree.required.filter((one) => !given.includes(one));
-    // What waits for its slice has nothing to hand down yet.
-    return { ...each, missing: each.result === 'waits' ? [] : missing };
+    const mine = pods.filter(({ path }) => path.split('/').slice(-2).includes(each.slice));
+    return { ...each, missing: [...new Set(mine.flatMap((pod) => pod.missing))] };
   });
 }
 

@@ -115,6 +115,15 @@ describe('holding', () => {
     assert.equal(code, 10);
     assert.match(stdout, /Still missing: cpuset, hugetlb;/);
   });
+  test('a class without a pod lacks nothing: kubelet hands hugetlb down with the first one', async () => {
+    const tree = { ...hollow, subtree: { '/kubepods.slice/kubepods-besteffort.slice': 'cpu cpuset memory pids' } };
+    const { code, stdout } = await typed('anchor --slice kubepods-besteffort.slice', new Rooted(), { tree });
+    assert.deepEqual([code, /missing/.test(stdout)], [0, false]);
+    const besteffort = { uid: uidOf(2), qos: 'besteffort' as const };
+    const more = { ...tree, pods: [...(hollow.pods ?? []), besteffort] };
+    const { code: lacks } = await typed('anchor --slice kubepods-besteffort.slice', new Rooted(), { tree: more });
+    assert.equal(lacks, 10);
+  });
   test('as JSON', async () => {
     const { stdout } = await typed(`anchor --slice ${podSlice} -o json`, new Rooted());
     assert.deepEqual(JSON.parse(stdout), {

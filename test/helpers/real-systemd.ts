@@ -86,6 +86,9 @@ export async function realSystemd(): Promise<RealSystemd> {
       const { code } = await ended('busctl', ...manager('GetUnit', 's', 'basic.target'));
       return code === 0 ? true : undefined;
     });
+    // What started it is still in its topmost cgroup, which could then hand no controller down.
+    const own = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '/';
+    await writeFile(join(mountOfV2() ?? '', own, 'cgroup.procs'), `${child.pid}\n`);
     return systemd;
   } catch (error) {
     await systemd[Symbol.asyncDispose]();

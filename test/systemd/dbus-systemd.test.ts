@@ -131,14 +131,15 @@ describe('over a real bus', { skip: withoutBus }, () => {
     assert.deepEqual(await bus.unitNames(['a*']), ['a.scope']);
   });
 
-  test('in a pid namespace of its own: nothing is moved, since it would be a stranger', {
+  test('in a pid namespace of its own: nothing is moved, it would be a stranger', {
     skip: apart === undefined,
   }, async () => {
     await using systemd = await fakeSystemd(daemon.socket);
     const module = resolve(import.meta.dirname, '../../src/systemd/dbus-systemd.ts');
     const script = `import { systemdOverDBus } from ${JSON.stringify(module)};
       const bus = await systemdOverDBus(${JSON.stringify(daemon.socket)});
-      await bus.startScope(${JSON.stringify(scope)}).then(() => console.log('moved'), (error) => console.log(error.code));
+      const moved = bus.startScope(${JSON.stringify(scope)});
+      await moved.then(() => console.log('moved'), (error) => console.log(error.code));
       await bus[Symbol.asyncDispose]();`;
     const [program = '', ...words] = [...(apart ?? []), process.execPath, '--input-type=module', '--eval', script];
     const { stdout } = await promisify(execFile)(program, words);

@@ -15,6 +15,13 @@ const classes = ['guaranteed', 'burstable', 'besteffort'] as const;
 const slices = { guaranteed: 'kubepods.slice', burstable, besteffort: 'kubepods-besteffort.slice' } as const;
 const podCgroup = `/kubepods.slice/${burstable}/${pod}`;
 
+/** What kubelet writes behind systemd's back (opencontainers/cgroups fs2/create.go CreateCgroupPath). */
+const handDown = `at=/sys/fs/cgroup
+for name in . $1; do
+  at=$at/$name
+  for each in $(cat /sys/fs/cgroup/cgroup.controllers); do echo +$each >$at/cgroup.subtree_control || true; done
+done`;
+
 describe('with a real systemd', { skip: withoutSystemd }, () => {
   let systemd: RealSystemd;
   before(async () => {
@@ -22,7 +29,7 @@ describe('with a real systemd', { skip: withoutSystemd }, () => {
   });
   after(() => systemd[Symbol.asyncDispose]());
 
-  /** As kubelet does: opencontainers/cgroups systemd/v2.go Apply, for a slice. */
+  /** As kubelet does, whatever the host's cgroup v2 offers: opencontainers/cgroups systemd/v2.go Apply, for a slice. */
   async function kubeletMakes(...names: readonly string[]): Promise<void> {
     for (const name of names) {
       const parent = name.slice(0, name.lastIndexOf('-')) || 'kubepods';
@@ -32,6 +39,8 @@ describe('with a real systemd', { skip: withoutSystemd }, () => {
       const properties = ['7', ...own, ...accounting, 'DefaultDependencies', 'b', 'false', '0'];
       await systemd.run('busctl', ...manager('StartTransientUnit', 'ssa(sv)a(sa(sv))', name, 'replace', ...properties));
       await active(name, true);
+      const above = (await show(name, 'ControlGroup')).split('/').slice(1, -1);
+      await systemd.run('sh', '-c', handDown, 'sh', above.join(' '));
     }
   }
   /** As kubelet does when a pod ends: pod_container_manager_linux.go Destroy. */
@@ -75,7 +84,6 @@ describe('with a real systemd', { skip: withoutSystemd }, () => {
     assert.deepEqual([only?.name, only?.kind, only?.lasts, only?.delegated], [podScope, 'pod', 'slice', true]);
     await kubeletEndsThePod();
     await active(podScope, false);
-    assert.deepEqual(await listed(), []);
     assert.equal((await systemd.ended('test', '-d', `/sys/fs/cgroup${podCgroup}`)).code, 1);
   });
 
@@ -152,7 +160,7 @@ describe('with a real systemd', { skip: withoutSystemd }, () => {
       ['boot', 'boot', 'boot'],
     );
     await anchor('release', '--all');
-    assert.deepEqual(await listed(), []);
+    assert.equal(await systemd.run('find', '/run/systemd/system', '-mindepth', '1'), '');
   });
 
   test("what --dry-run prints, and systemd's own program where there is no bus", async () => {
@@ -160,10 +168,6 @@ describe('with a real systemd', { skip: withoutSystemd }, () => {
     const script = await anchor('--slice', pod, '--dry-run');
     await systemd.run('sh', '-c', script);
     await active(podScope, true);
-    assert.deepEqual(
-      (await listed()).map((each) => each.name),
-      [podScope],
-    );
     await anchor('release', '--all');
     // The last test: nothing brings the bus back.
     await systemd.run('systemctl', 'stop', 'dbus.socket', 'dbus.service');
@@ -171,10 +175,6 @@ describe('with a real systemd', { skip: withoutSystemd }, () => {
     assert.equal(await show(podScope, 'Delegate'), 'yes');
     assert.equal(await show(podScope, 'ControlGroup'), `${podCgroup}/${podScope}`);
     assert.equal((await processes(podCgroup)).length, 1);
-    assert.deepEqual(
-      (await listed()).map((each) => each.name),
-      [podScope],
-    );
     assert.match(await anchor('release', '--all'), /^Released/);
     assert.deepEqual(await processes(podCgroup), []);
   });

@@ -69,9 +69,9 @@ async function measure(rounds: number): Promise<void> {
   const root = '/sys/fs/cgroup';
   const words = (name: string) => readFileSync(`${root}/${name}`, 'utf8').trim().split(' ');
   const held = words('cgroup.subtree_control');
-  const controller = required.find((each) => words('cgroup.controllers').includes(each) && !held.includes(each));
+  const controller = required.find((each) => words('cgroup.controllers').includes(each));
   if (controller === undefined || readdirSync(root).includes('kubepods.slice')) {
-    process.stdout.write('no free controller in the unified tree, or a kubelet is here');
+    process.stdout.write('no controller in the unified tree, or a kubelet is here');
     process.exit(1);
   }
   const slice = `${root}/kubepods.slice/kubepods-besteffort.slice`;
@@ -81,7 +81,8 @@ async function measure(rounds: number): Promise<void> {
       sh(`echo +${controller} > ${each}/cgroup.subtree_control`);
     process.stdout.write(JSON.stringify(await watched({ slice, controller, rounds })));
   } finally {
-    sh(`rmdir ${slice} ${root}/kubepods.slice; echo -${controller} > ${root}/cgroup.subtree_control`);
+    sh(`rmdir ${slice} ${root}/kubepods.slice`);
+    if (!held.includes(controller)) sh(`echo -${controller} > ${root}/cgroup.subtree_control`);
   }
 }
 

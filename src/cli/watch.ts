@@ -20,6 +20,8 @@ import { type Watched, watchFor } from './watching.ts';
 export async function run(args: Args, io: Io): Promise<ExitCode> {
   const typed = args.value('for');
   const forMs = typed === undefined ? undefined : readDuration(typed, '--for', limits.watchForMs);
+  // V8 looks each 8 s whether a process that does nothing has garbage; a watch may do nothing for days.
+  io.restartWith?.('--no-memory-reducer');
   const clock = systemClock();
   await using eyes = await openEyes(args, io.env);
   const report = reportOf(args, io);

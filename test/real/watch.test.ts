@@ -16,9 +16,8 @@ function available(): { controller: string; skip: string | false } {
   const [root] = roots;
   if (root === undefined) return { controller: '', skip: 'there is no unified cgroup tree' };
   const words = readFileSync(`${root}/cgroup.controllers`, 'utf8').trim().split(' ');
-  const held = readFileSync(`${root}/cgroup.subtree_control`, 'utf8').trim().split(' ');
-  const found = required.find((each) => words.includes(each) && !held.includes(each));
-  if (found === undefined) return { controller: '', skip: 'every controller of the unified tree is in use' };
+  const found = required.find((each) => words.includes(each));
+  if (found === undefined) return { controller: '', skip: 'the unified tree has none of the controllers' };
   if (existsSync(`${root}/kubepods.slice`)) return { controller: '', skip: 'a kubelet is here' };
   const may = spawnSync('unshare', ['-m', 'mount', '-t', 'cgroup2', 'none', '/mnt']).status === 0;
   return { controller: found, skip: may ? false : 'cgroup2 cannot be mounted' };
@@ -37,12 +36,13 @@ const script = `
   clean() {
     cd /sys/fs/cgroup
     rmdir $slice/kubepods-besteffort-pod1_2.slice $slice kubepods.slice 2>/dev/null || true
-    echo -$controller > $control || true
+    [ -n "$held" ] || echo -$controller > $control || true
     rm -f "$out"
   }
   trap clean EXIT
   at=$PWD
   cd /sys/fs/cgroup
+  held=$(grep -w -e $controller $control || true)
   mkdir -p $slice/kubepods-besteffort-pod1_2.slice
   for each in . kubepods.slice $slice; do echo +$controller > $each/$control; done
   (cd "$at" && exec "$@") > "$out" &

@@ -8,6 +8,11 @@ export interface Io {
   confirm(question: string, signal?: AbortSignal): Promise<boolean>;
   /** Calls `handler` at each Ctrl-C (SIGINT), SIGTERM and SIGHUP, in place of the end; gives what stops that. */
   onInterrupt(handler: () => void): () => void;
+  /**
+   * Puts the same program, with a flag of Node that counts only at its start, in the place of this process; returns
+   * where it has the flag already, or cannot be replaced.
+   */
+  restartWith?(flag: string): void;
 }
 
 export interface Output {

@@ -13,6 +13,7 @@ export function processIo(): Io {
     stdinIsTerminal: process.stdin.isTTY === true,
     confirm: confirmAtTerminal,
     onInterrupt,
+    restartWith,
   };
 }
 
@@ -49,6 +50,20 @@ function onInterrupt(handler: () => void): () => void {
   return () => {
     for (const each of signals) process.off(each, handler);
   };
+}
+
+function restartWith(flag: string): void {
+  if (process.execArgv.includes(flag)) return;
+  try {
+    process.execve?.(
+      process.execPath,
+      [process.execPath, flag, ...process.execArgv, ...process.argv.slice(1)],
+      process.env,
+    );
+  } catch (error) {
+    // Some sandboxes forbid it: the program does without the flag.
+    if (!(error instanceof Error && 'code' in error)) throw error;
+  }
 }
 
 async function confirmAtTerminal(question: string, signal?: AbortSignal): Promise<boolean> {

@@ -51,20 +51,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) await measure(Number(pro
 /** In the namespace: mounts the tree, measures, takes away what it made. */
 async function measure(rounds: number): Promise<void> {
   sh('mount --make-rprivate /');
-  for (const each of [
-    'cpu',
-    'cpuacct',
-    'cpuset',
-    'memory',
-    'devices',
-    'freezer',
-    'blkio',
-    'pids',
-    'systemd',
-    'unified',
-  ]) {
-    spawnSync('umount', [`/sys/fs/cgroup/${each}`], { stdio: 'ignore' });
-  }
+  const parts = '$2 ~ "^/sys/fs/cgroup/" { print $2 }';
+  sh(`awk '${parts}' /proc/mounts | while read -r each; do umount "$each"; done`);
   sh('umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup');
   const root = '/sys/fs/cgroup';
   const words = (name: string) => readFileSync(`${root}/${name}`, 'utf8').trim().split(' ');

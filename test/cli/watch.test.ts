@@ -13,6 +13,7 @@ import { PodNames } from '../../src/cli/watch-names.ts';
 import { isSandwardenError, SandwardenError } from '../../src/model/errors.ts';
 import { limits } from '../../src/model/limits.ts';
 import { isSafeText } from '../../src/model/safe-text.ts';
+import { decodeSnapshot } from '../../src/observe/snapshot-file.ts';
 import { allControllers, besteffort, burstable, kubepods, ToldWatch } from '../helpers/watched-tree.ts';
 import { assertGolden } from './golden.ts';
 import { sandwarden } from './spawn.ts';
@@ -163,5 +164,14 @@ describe('as a program', () => {
     const both = await sandwarden(['check', '--watch', '1s', '--snapshot', 'x.json']);
     assert.equal(both.code, 64);
     assert.match(both.stderr, /contradict/);
+  });
+  test('what was watched before a look is in the snapshot, or why nothing could be', async () => {
+    const { code, stdout, stderr } = await sandwarden(['snapshot', '--watch', '200ms']);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /^watching the slices for 200ms/);
+    const { controllerChanges } = decodeSnapshot(stdout);
+    assert.ok(controllerChanges);
+    if (controllerChanges.known) assert.match(controllerChanges.value.by, /^(fanotify|inotify)$/);
+    else assert.match(controllerChanges.code, /^ERR_(NOT_SUPPORTED|FORBIDDEN)$/);
   });
 });

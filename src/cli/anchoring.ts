@@ -104,7 +104,7 @@ async function hold(node: AnchorNode, bus: SystemdBus, wanted: Wanted, untilRebo
   return withMissing(node, [{ name, slice, result: made ? 'held' : 'already', lasts: 'slice' }]);
 }
 
-/** What the pods of a held slice lack all the same. hugetlb is kubelet's to hand down, with the first pod of a class. */
+/** What the pods of a held slice lack all the same. hugetlb is kubelet's to hand down, with a class's first pod. */
 function withMissing(node: AnchorNode, held: readonly Omit<HeldSlice, 'missing'>[]): HeldSlice[] {
   const { pods } = node.readTree();
   return held.map((each) => {

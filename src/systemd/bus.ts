@@ -23,7 +23,7 @@ export interface UnitState {
   readonly controlGroup: string;
   /** The slice that it is in; empty for a kind of unit that is in none. */
   readonly slice: string;
-  /** undefined for a slice: only scopes and services can be delegated. */
+  /** Only scopes and services can be; undefined where systemd does not tell. */
   readonly delegate: boolean | undefined;
   readonly delegateControllers: readonly string[];
   /** `AllowedCPUs`, as a list of numbers: `[0, 1]`; empty where it is not set. */

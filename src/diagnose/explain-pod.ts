@@ -77,7 +77,7 @@ function conclude(
           : 'as soon as a controller is missing when kubelet looks (each 60 to 90 s), it does so again',
       ends: outside
         ? 'the runtime uses the slice: SystemdCgroup = true, restart it, then kubelet, and re-create the pod (SW510)'
-        : 'the controllers stay: a delegated scope with one process in the slice, or in its QoS class: an anchor (SW508)',
+        : 'the controllers stay: an anchor, a delegated scope, in the slice or in its QoS class (SW508)',
     };
   }
   if (other === undefined) {

@@ -129,7 +129,7 @@ install: build ## Copy the program and its Node to PREFIX (/usr/local)
 
 uninstall: ## Remove what `make install` put there
 	@rm -rf '$(LIB)'
-	@rm -f '$(BIN)/sandwarden' '$(SHARE)/bash-completion/completions/sandwarden' \
+	@rm -f '$(BIN)/sandwarden' '$(BIN)/kubectl-sandwarden' '$(SHARE)/bash-completion/completions/sandwarden' \
 	  '$(SHARE)/zsh/site-functions/_sandwarden' '$(SHARE)/fish/vendor_completions.d/sandwarden.fish'
 	$(call say,removed,$(BIN)/sandwarden)
 

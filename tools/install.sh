@@ -16,6 +16,8 @@ cat >"$bin/sandwarden" <<WRAPPER
 exec '$prefix/lib/sandwarden/node' '$prefix/lib/sandwarden/dist/sandwarden.js' "\$@"
 WRAPPER
 chmod 755 "$bin/sandwarden"
+# kubectl takes what is called kubectl-NAME for a plugin: `kubectl sandwarden fleet`.
+ln -sf sandwarden "$bin/kubectl-sandwarden"
 
 "$node" dist/sandwarden.js completion bash >"$share/bash-completion/completions/sandwarden"
 "$node" dist/sandwarden.js completion zsh >"$share/zsh/site-functions/_sandwarden"

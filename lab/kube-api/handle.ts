@@ -154,8 +154,13 @@ async function sendLog({ store, logOf }: Handling, asked: Attributes, response: 
   response.on('close', () => over.abort());
   response.writeHead(200, { 'content-type': 'text/plain' });
   response.flushHeaders();
-  for await (const text of logOf?.(pod, asked.query, over.signal) ?? []) response.write(text);
-  response.end();
+  try {
+    for await (const text of logOf?.(pod, asked.query, over.signal) ?? []) response.write(text);
+    response.end();
+  } catch (error) {
+    // A log that is cut: its reader sees a connection that ended in the middle.
+    response.destroy(error instanceof Error ? error : undefined);
+  }
 }
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer> {

@@ -6,6 +6,7 @@ import { commandHelp } from './frame/help.ts';
 import type { Io } from './frame/io.ts';
 import { readCommandLine } from './frame/parse.ts';
 import { topHelp } from './frame/top-help.ts';
+import { remoteRequest } from './remote/options.ts';
 import { exact, styleOf } from './render/style.ts';
 
 /**
@@ -14,6 +15,8 @@ import { exact, styleOf } from './render/style.ts';
  */
 export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
   try {
+    const remote = remoteRequest(argv, commands);
+    if (remote) return await (await import('./remote/run.ts')).runOnNode(remote, io);
     const request = readCommandLine(argv, commands);
     if (request.kind === 'version') {
       io.stdout.write(`sandwarden ${version}\n`);

@@ -94,7 +94,8 @@ function heldNames({ facts, events, pods }: View): FleetEvent[] {
 function ghostProblem(held: readonly FleetEvent[], ghosts: number): FleetProblem[] {
   if (ghosts === 0) return [];
   const pods = new Set(held.map(({ object }) => object)).size;
-  const says = `${counted(pods, 'pod')} cannot start: ${counted(ghosts, 'old sandbox', 'old sandboxes')} hold${ghosts === 1 ? 's' : ''} the name`;
+  const holders = counted(ghosts, 'old sandbox holds', 'old sandboxes hold');
+  const says = `${counted(pods, 'pod')} cannot start: ${holders} the name`;
   const sinceNs = oldest(held.map(({ firstNs }) => firstNs));
   return [{ severity: 'error', says, suspects: 'SW101', ...(sinceNs === undefined ? {} : { sinceNs }) }];
 }
@@ -111,7 +112,8 @@ function csiProblems({ facts, csi, pods, events }: View): FleetProblem[] {
   );
   for (const [driver, tells] of Map.groupBy(recent, (each) => each.driver ?? '')) {
     const sinceNs = oldest(tells.map(({ firstNs }) => firstNs));
-    const says = `CSI driver ${driver} is not registered, ${counted(new Set(tells.map(({ object }) => object)).size, 'pod waits', 'pods wait')}`;
+    const waiting = counted(new Set(tells.map(({ object }) => object)).size, 'pod waits', 'pods wait');
+    const says = `CSI driver ${driver} is not registered, ${waiting}`;
     problems.push({ severity: 'error', says, suspects: 'SW301', ...(sinceNs === undefined ? {} : { sinceNs }) });
   }
   return problems;

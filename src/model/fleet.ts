@@ -31,7 +31,7 @@ export interface FleetNode {
 export interface FleetPod {
   readonly name: string;
   readonly node: string;
-  /** As kubectl shows it: CrashLoopBackOff, ContainerCreating, Init:0/1, Running (with a container that is not ready). */
+  /** As kubectl shows it: CrashLoopBackOff, ContainerCreating, Init:0/1, Running (with one that is not ready). */
   readonly status: string;
   readonly restarts: number;
   /** How long ago it was made, rounded as kubectl does. */

@@ -55,6 +55,19 @@ export const limits = {
   kubeRequestTimeoutMs: 3_000,
   /** Deadline of one write to the Kubernetes API: admission webhooks may take 10 s each (their default deadline). */
   kubeWriteTimeoutMs: 30_000,
+  /** `--node`: deadline of one answer of the API. */
+  nodeAnswerMs: 10_000,
+  /** A debug pod that has not started within this time will not: its sandbox takes seconds where all is well. */
+  nodePodStartMs: 60_000,
+  /** kubelet ends a debug pod after this time, whatever became of who made it. */
+  nodePodMs: 3_600_000,
+  /** What a program in a debug pod gets to end in good order: heal finishes the step in hand (interruptGraceMs). */
+  nodePodGraceMs: 30_000,
+  /** Images on the node that are tried for a debug pod. */
+  nodeImages: 3,
+  /** A log that breaks off is taken up again this often in a row, after this time. */
+  nodeLogTries: 5,
+  nodeLogAgainMs: 500,
   /** `fleet`: deadline of each list with all its pages, and pods on a page of a table (200 bytes each). */
   fleetTimeoutMs: 60_000,
   fleetPageItems: 5_000,

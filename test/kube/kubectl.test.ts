@@ -1,9 +1,12 @@
 /** The API server of the laboratory, driven by the real kubectl: it is no mirror of our own client. */
 import assert from 'node:assert/strict';
+import { chmod, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { type KubeObject, listAt, textAt } from '../../lab/kube-api/objects.ts';
 import { type KubeServer, kubeServer } from '../../lab/kube-api/server.ts';
-import { isKubectl, kubectl, kubectlVersion } from './kubectl.ts';
+import { tempDir } from '../helpers/temp.ts';
+import { isKubectl, kubectl, kubectlVersion, runKubectl } from './kubectl.ts';
 
 const skip = kubectlVersion === undefined ? 'kubectl is not installed' : false;
 const now = () => new Date().toISOString().replace(/\.\d+/, '');
@@ -273,5 +276,22 @@ describe('the real kubectl', { skip, concurrency: false }, () => {
       status: { phase: 'Running' },
     });
     assert.equal(await says(api, 'logs', 'p', '--follow'), 'one\ntwo\n');
+  });
+
+  test('kubectl sandwarden is our plugin, with its arguments and its exit code', async () => {
+    await using api = await cluster();
+    await using folder = await tempDir();
+    const main = resolve(import.meta.dirname, '../../src/main.ts');
+    const plugin = folder.join('kubectl-sandwarden');
+    await writeFile(plugin, `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
+    await chmod(plugin, 0o755);
+    const contexts = [{ name: 'c', context: { cluster: 'c' } }];
+    const config = { 'current-context': 'c', contexts, clusters: [{ name: 'c', cluster: { server: api.url } }] };
+    await writeFile(folder.join('config'), JSON.stringify(config));
+    const env = { PATH: `${folder.path}:${process.env.PATH}`, KUBECONFIG: folder.join('config') };
+    const { code, stdout } = await runKubectl(['sandwarden', 'fleet', '-o', 'json'], env);
+    const { nodes } = JSON.parse(stdout) as { nodes: { name: string; problems: { says: string }[] }[] };
+    assert.deepEqual([code, nodes[0]?.name], [10, 'n1']);
+    assert.match(nodes[0]?.problems[0]?.says ?? '', /1 CrashLoopBackOff/);
   });
 });

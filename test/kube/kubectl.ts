@@ -24,14 +24,15 @@ export interface Said {
 }
 
 /** Runs kubectl against a server, with nothing of this user's configuration. Killed after 30 s. */
-export async function kubectl(server: string, ...args: string[]): Promise<Said> {
+export function kubectl(server: string, ...args: string[]): Promise<Said> {
+  return runKubectl(['--server', server, ...args]);
+}
+
+/** Runs kubectl with a home of its own. */
+export async function runKubectl(args: readonly string[], more: NodeJS.ProcessEnv = {}): Promise<Said> {
   await using home = await tempDir();
-  const env = { PATH: process.env.PATH, HOME: home.path, KUBECTL_COMMAND_HEADERS: 'false' };
-  const child = spawn(program, ['--server', server, ...args], {
-    env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 30_000,
-  });
+  const env = { PATH: process.env.PATH, HOME: home.path, ...more };
+  const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 });
   const said = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {
     child[stream].setEncoding('utf8').on('data', (text: string) => {

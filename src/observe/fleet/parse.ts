@@ -49,8 +49,8 @@ export function csiPluginsOfPage(page: unknown): string[] {
 }
 
 /**
- * A reader of the pages of a Table of pods. What runs and is ready is dropped at once, so that 50,000 healthy pods leave
- * nothing behind; so is what is being deleted, since a table does not tell since when.
+ * A reader of the pages of a Table of pods. What runs and is ready is dropped at once, so that 50,000 healthy pods
+ * leave nothing behind; so is what is being deleted, since a table does not tell since when.
  */
 export function podTableReader(): (page: unknown) => FleetPod[] {
   let columns = new Map<string, number>();

@@ -1,0 +1,85 @@
+import { SandwardenError } from '../../model/errors.ts';
+import { limits } from '../../model/limits.ts';
+import { safeText } from '../../model/safe-text.ts';
+import type { CommandSpec } from '../frame/command.ts';
+
+/** A command line that begins with `--node`: where it is to run, and what follows for the program there. */
+export interface RemoteRequest {
+  readonly node: string;
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly namespace: string;
+  readonly image?: string;
+  /** Where the program is on the node. */
+  readonly program: string;
+  /** How long the pod may take to start, milliseconds. */
+  readonly startMs: number;
+  /** COMMAND and its options, as they were typed. */
+  readonly argv: readonly string[];
+}
+
+const names = ['node', 'kubeconfig', 'context', 'namespace', 'image', 'program', 'start-timeout'] as const;
+type Name = (typeof names)[number];
+
+/**
+ * The options that stand before COMMAND, where `--node` is among them; undefined where it is not. What stands after
+ * COMMAND is for the program on the node. Throws ERR_USAGE.
+ */
+export function remoteRequest(argv: readonly string[], commands: readonly CommandSpec[]): RemoteRequest | undefined {
+  if (!argv.some((each) => /^--node(?:=|$)/.test(each))) return undefined;
+  const given = new Map<Name, string>();
+  let at = 0;
+  for (; argv[at]?.startsWith('--'); at++) {
+    const [, typed = '', inline] = /^--([^=]*)(?:=(.*))?$/s.exec(argv[at] ?? '') ?? [];
+    const name = names.find((each) => each === typed);
+    // `sandwarden --no-color anchor --node`: not ours.
+    if (name === undefined && !given.has('node')) return undefined;
+    if (name === undefined) throw usage(`'--${safeText(typed, 60)}' cannot stand between --node and COMMAND`);
+    const value = inline ?? argv[++at];
+    if (value === undefined || value === '') throw usage(`'--${name}' needs a value`);
+    given.set(name, value);
+  }
+  const node = given.get('node');
+  if (node === undefined) return undefined;
+  const command = commands.find((each) => each.name === argv[at]);
+  if (command === undefined) {
+    const typed = argv[at];
+    const what = typed === undefined ? 'a COMMAND is missing' : `there is no command '${safeText(typed, 60)}'`;
+    throw usage(`${what} after --node`);
+  }
+  const [image, kubeconfig, context] = [given.get('image'), given.get('kubeconfig'), given.get('context')];
+  return {
+    node: checkedNode(node),
+    namespace: given.get('namespace') ?? 'kube-system',
+    program: checkedProgram(given.get('program') ?? '/usr/local/bin/sandwarden'),
+    startMs: startMs(given.get('start-timeout')),
+    ...(image === undefined ? {} : { image }),
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    ...(context === undefined ? {} : { context }),
+    argv: argv.slice(at),
+  };
+}
+
+function checkedNode(name: string): string {
+  if (name.length <= 253 && /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/.test(name)) return name;
+  throw usage(`'${safeText(name, 60)}' is no name of a node`, '`kubectl get nodes` lists them.');
+}
+
+function startMs(typed: string | undefined): number {
+  if (typed === undefined) return limits.nodePodStartMs;
+  const seconds = /^\d{1,4}(\.\d{1,3})?s?$/.test(typed) ? Number.parseFloat(typed) : 0;
+  if (seconds > 0) return Math.round(seconds * 1_000);
+  throw usage(`'${safeText(typed, 60)}' is no number of seconds for '--start-timeout'`);
+}
+
+function checkedProgram(path: string): string {
+  if (path.startsWith('/') && !path.includes('\0')) return path;
+  throw usage(`'${safeText(path, 60)}' is no absolute path for '--program'`);
+}
+
+function usage(
+  message: string,
+  hint = "Write 'sandwarden --node NAME check'; docs/cluster.md tells all.",
+): SandwardenError {
+  return new SandwardenError('ERR_USAGE', message, { hint });
+}

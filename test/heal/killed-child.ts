@@ -7,10 +7,11 @@ import { appendFileSync, existsSync, mkdirSync, readdirSync, unlinkSync } from '
 import { join } from 'node:path';
 import { fileBackups } from '../../src/heal/backups.ts';
 import { execute } from '../../src/heal/execute.ts';
-import { type JournalFile, openJournal } from '../../src/heal/journal.ts';
+import { openJournal } from '../../src/heal/journal.ts';
 import { takeLock } from '../../src/heal/lock.ts';
 import { journalStore, lockStore, realProcesses } from '../../src/heal/state-dir.ts';
 import type { Sandbox } from '../../src/model/sandbox.ts';
+import { killPoints } from './kill-points.ts';
 import { realClock } from './real-clock.ts';
 import { SimWorld } from './sim-world.ts';
 
@@ -45,35 +46,7 @@ class FileWorld extends SimWorld {
   }
 }
 
-let seen = 0;
-/** A point at which this process may be killed. */
-function killPoint(): void {
-  if (seen++ === point) process.kill(process.pid, 'SIGKILL');
-}
-
-function killable(file: JournalFile): JournalFile {
-  return {
-    append: async (bytes) => {
-      killPoint();
-      const half = Math.floor(bytes.length / 2);
-      await file.append(bytes.subarray(0, half));
-      killPoint();
-      await file.append(bytes.subarray(half));
-      killPoint();
-    },
-    sync: async () => {
-      await file.sync();
-      killPoint();
-    },
-    truncate: async (length) => {
-      killPoint();
-      await file.truncate(length);
-      killPoint();
-    },
-    close: () => file.close(),
-  };
-}
-
+const { killable, seen } = killPoints(point);
 const processes = realProcesses();
 const { bootId } = await processes.self();
 const store = journalStore(stateDir);
@@ -98,4 +71,4 @@ const { actions, stopped } = await execute({
   stillRight: () => undefined,
   order: 'by-date',
 });
-process.stdout.write(`${JSON.stringify({ results: actions.map((each) => each.result), stopped, points: seen })}\n`);
+process.stdout.write(`${JSON.stringify({ results: actions.map((each) => each.result), stopped, points: seen() })}\n`);

@@ -80,7 +80,7 @@ export function removalStillRight(
   if (action.guard.kind !== 'remove-sandbox') return undefined;
   const { sandboxId, podUid } = action.guard;
   if (fresh.pauseAlive === undefined) return 'nobody can say whether its pause process lives';
-  const again = makePlan(onlyPod(snapshot, podUid, fresh), { ...options, only: [] });
+  const again = makePlan(onlyPod(snapshot, podUid, fresh), { ...options, only: [], storage: false });
   if (again.actions.some((each) => each.kind === 'remove-sandbox' && each.target === sandboxId)) return undefined;
   const refusal = again.refusals.find((each) => each.target === sandboxId);
   return refusal?.reason ?? 'it does not block its pod any more';

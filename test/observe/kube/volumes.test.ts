@@ -5,9 +5,10 @@ import { describe, test } from 'node:test';
 import { builtIn } from '../../../lab/kube-api/resources.ts';
 import { type KubeServerOptions, kubeServer } from '../../../lab/kube-api/server.ts';
 import { storageOverKube } from '../../../src/cli/storage-world.ts';
+import type { Pod } from '../../../src/model/node.ts';
 import { observeVolumes } from '../../../src/observe/kube/volumes.ts';
 import { decodeSnapshot, encodeSnapshot } from '../../../src/observe/snapshot-file.ts';
-import { snapshotOf } from '../../diagnose/build.ts';
+import { pod as podOf, snapshotOf } from '../../diagnose/build.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 const driver = 'driver.longhorn.io';
@@ -91,11 +92,13 @@ describe('the volumes of a node by the API', () => {
     const container = { name: 'c', state: 'waiting', reason: 'CrashLoopBackOff', ready: false, restarts: 3 } as const;
     const lastExit = { exitCode: 1, reason: 'Error', finishedAtNs: 7n };
     const paths = { kubeletPaths: ['/a/plugins/d'], mountsForOthers: true } as const;
-    const pod = {
-      ...{ name: 'p', namespace: 'n', uid: 'u', phase: 'Running', restartPolicy: 'Always', deleting: false },
-      ...{ owner: { kind: 'DaemonSet', name: 'd' }, claims: ['x'], inlineDrivers: ['y'] },
+    const pod: Pod = {
+      ...podOf('p'),
+      owner: { kind: 'DaemonSet', name: 'd' },
+      claims: ['x'],
+      inlineDrivers: ['y'],
       containers: [{ ...container, lastExit, ...paths }],
-    } as const;
+    };
     const snapshot = snapshotOf({ pods: [pod], more: { csi, volumes, csiNode } });
     assert.deepEqual(decodeSnapshot(encodeSnapshot(snapshot)), snapshot);
   });

@@ -6,6 +6,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import { incidentText } from '../src/cli/render/incident-text.ts';
+import { readIncident } from '../src/diagnose/incident/incident.ts';
+import { loopStory } from '../test/helpers/timelines.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const COLUMNS = 96;
@@ -104,11 +107,18 @@ if (import.meta.main) {
   const folder = join(root, 'docs', 'images');
   mkdirSync(folder, { recursive: true });
   const [check = '', heal = ''] = demo().split(/(?=^.*\$ sandwarden heal)/m);
-  const pictures = { check: `$ sandwarden demo\n${check}`, heal };
+  const pictures = { check: `$ sandwarden demo\n${check}`, heal, incident: incident() };
   for (const [name, text] of Object.entries(pictures)) {
     writeFileSync(join(folder, `${name}.svg`), terminalSvg(text, `sandwarden ${name}`));
     process.stdout.write(`picture  docs/images/${name}.svg\n`);
   }
+}
+
+/** The loop of a story, as far as its picture shall go: what ends it, not the rates. */
+function incident(): string {
+  const style = { colour: true, unicode: true, width: COLUMNS };
+  const text = incidentText(readIncident(loopStory()), loopStory(), style);
+  return `$ sandwarden incident\n${text.slice(0, text.search(/\n\n\S*Boot /))}`;
 }
 
 /** What the demonstration prints, with colours. */

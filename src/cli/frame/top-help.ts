@@ -8,11 +8,12 @@ usage: sandwarden COMMAND [OPTION]...
   heal         mend exactly what blocks the pods, after showing the plan
   explain      tell all about one finding, or about one pod
   cgroups      show the pods' part of the cgroup tree, and what is missing in it
-  watch        show live who takes controllers away from the slices of pods
+  watch        show live who takes controllers away, or that the kernel stalls
   fleet        say which nodes of the cluster are in trouble, and with what
   anchor       hold the slices of pods, so that no controller is taken away
   findings     list everything that can be found
   snapshot     write the node down as a file, for a bug report
+  incident     tell what happened on this node, boot by boot, and what fed what
   history      list what was done here, when, why, and how it ended
   boot-report  tell how this boot went, what was wrong and what was done
   install      heal each boot after a power cut, before kubelet starts

@@ -159,6 +159,20 @@ describe('restarts of the runtime', () => {
     assert.equal(allowed({ ...now, uptimeNs: 25n * HOUR }, ...[1, 2, 3].map(() => other(-9_000n * HOUR))), true);
   });
 
+  test('kubelet has a budget of its own, and taking back waits for neither', () => {
+    const guard = { kind: 'restart-kubelet', unit: 'kubelet.service' } as const;
+    const kubelet: Action = { ...restart, kind: 'restart-kubelet', target: guard.unit, object: guard.unit, guard };
+    const plan = planOf(restart, kubelet);
+    const left = (acts: Parameters<typeof journal>, isUndo = false) =>
+      applyBudget(plan, journal(...acts), { ...context, isUndo }).actions.map((each) => each.kind);
+    assert.deepEqual(left([]), ['restart-runtime', 'restart-kubelet']);
+    assert.deepEqual(left([done]), ['restart-kubelet']);
+    assert.deepEqual(left([{ action: kubelet, result: 'done' }]), ['restart-runtime']);
+    const both = [done, { action: kubelet, result: 'done' }] as const;
+    assert.deepEqual(left([...both]), []);
+    assert.deepEqual(left([...both], true), ['restart-runtime', 'restart-kubelet']);
+  });
+
   test('a plan with two: the second is refused', () => {
     const within = applyBudget(planOf(restart, restartOf('k3s.service')), [], context);
     assert.equal(within.actions.length, 1);

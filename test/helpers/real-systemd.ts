@@ -16,6 +16,8 @@ export interface RealSystemd extends AsyncDisposable {
   run(program: string, ...args: readonly string[]): Promise<string>;
   /** The same where it may fail. */
   ended(program: string, ...args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }>;
+  /** Its files as they are seen from here. */
+  root(): string;
   /** Waits until `isSo` gives something. */
   until<T>(what: string, isSo: () => Promise<T | undefined> | T | undefined): Promise<T>;
 }
@@ -71,6 +73,7 @@ export async function realSystemd(): Promise<RealSystemd> {
     run,
     ended,
     until,
+    root: () => `/proc/${init()}/root`,
     [Symbol.asyncDispose]: async () => {
       const pid = init();
       // With process 1 everything in its namespace ends.

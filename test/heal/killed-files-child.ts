@@ -1,5 +1,5 @@
 /**
- * A run of `heal` or `heal --undo` with the real state directory on real files, for change-files-killed-process.test.ts.
+ * A run of `heal` or `heal --undo` with the real state directory on real files (change-files-killed-process.test.ts).
  * `node killed-files-child.ts DIR heal|undo POINT`: kills itself with SIGKILL at point POINT, or never where it is -1.
  * DIR/root is the root of the files; DIR/node.json what is not a file: processes, what is in force, the restarts.
  */

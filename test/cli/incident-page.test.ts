@@ -2,9 +2,8 @@
 // reader. Method: a real browser, without a network, and axe's rules.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { describe, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { incidentHtml } from '../../src/cli/render/incident-html.ts';
 import { readIncident } from '../../src/diagnose/incident/incident.ts';
@@ -13,7 +12,7 @@ import { loopStory, moment } from '../helpers/timelines.ts';
 
 const program = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 const skip = program === undefined ? 'no chromium is installed (apt-get install chromium)' : false;
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const axe = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
 const html = incidentHtml(readIncident(loopStory()), loopStory(), moment(2, 1).wallNs);
 
 interface Found {

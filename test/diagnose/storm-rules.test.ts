@@ -5,6 +5,10 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type CauseNode, causeRules, causesOf } from '../../src/diagnose/causes.ts';
 import { diagnose } from '../../src/diagnose/diagnose.ts';
+import { buildFacts } from '../../src/diagnose/facts.ts';
+import { sw401 } from '../../src/diagnose/rules/sw401.ts';
+import { stormLinks } from '../../src/diagnose/storm-chain.ts';
+import type { Finding } from '../../src/model/finding.ts';
 import type { KernelLog, KernelTrouble } from '../../src/model/kernel.ts';
 import type { Boot } from '../../src/model/node.ts';
 import { known } from '../../src/model/observed.ts';
@@ -160,6 +164,27 @@ describe('the chain', () => {
   test('what began after the effect is no cause of it', () => {
     const log = kernel([trouble('hung-task', 9, 500, 5), trouble('nfs-silent', 3, 100, 10)], []);
     assert.equal(linkOf(log, 'SW402')?.because, undefined);
+  });
+});
+
+describe('volumes as the cause of churn', () => {
+  const sidecars = loops(['csi-attacher', 'csi-resizer', 'csi-snapshotter'], 10);
+  const facts = buildFacts(snapshotOf(sidecars));
+  const finding = (pod: string): Finding => ({
+    ...{ code: 'SW302', severity: 'error', object: { kind: 'driver', name: 'driver.longhorn.io' }, why: 'blocked' },
+    ...{ evidence: [], remedy: { tier: 'none', text: '' }, pods: [pod] },
+  });
+  const storm = sw401.examine(facts);
+  const because = (pod: string) => stormLinks(facts, [...storm, finding(pod)])[0]?.because;
+
+  test("sidecars beside a driver's plugin that cannot start", () => {
+    assert.match(
+      because('default/longhorn-csi-plugin-x') ?? '',
+      /^SW302: the sidecars of the driver .*shared: sidecars default/,
+    );
+  });
+  test('a plugin of another namespace is none of theirs', () => {
+    assert.equal(because('kube-system/ebs-csi-node-x'), undefined);
   });
 });
 

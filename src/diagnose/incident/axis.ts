@@ -1,4 +1,4 @@
-import type { Timeline, TimelineBoot } from '../../model/incident.ts';
+import type { Timeline } from '../../model/incident.ts';
 import type { Moment } from '../../model/records.ts';
 
 /**
@@ -23,9 +23,4 @@ export class Axis {
     const base = moment.bootId === undefined ? undefined : this.#bases.get(moment.bootId);
     return base === undefined ? moment.wallNs : base + (moment.monotonicUs ?? 0n) * 1_000n;
   }
-}
-
-/** How long a boot lived by the kernel's count, nanoseconds. */
-export function livedNs({ last }: TimelineBoot): bigint {
-  return (last.monotonicUs ?? 0n) * 1_000n;
 }

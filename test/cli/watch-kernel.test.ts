@@ -1,0 +1,26 @@
+// Goal: `watch kernel` ends when it should, writes nothing else, and refuses garbage. What it finds in a ring is held by
+// test/watch/kernel.test.ts; nothing is written into this machine's.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { sandwarden } from './spawn.ts';
+
+describe('watch kernel', () => {
+  test('for a second: a summary, or why the ring cannot be read', async () => {
+    const [text, json] = await Promise.all(
+      [[], ['-o', 'json']].map((more) => sandwarden(['watch', 'kernel', '--for', '1s', ...more])),
+    );
+    if (text?.code === 77 || text?.code === 69) {
+      assert.match(text.stderr, /\/dev\/kmsg/);
+      return;
+    }
+    assert.ok(text?.code === 0 || text?.code === 10, text?.stderr);
+    assert.match(text.stdout, /lines of the kernel(?:, none of them|: )/);
+    const last = json?.stdout.trimEnd().split('\n').at(-1) ?? '';
+    assert.deepEqual(Object.keys(JSON.parse(last)), ['lines', 'lost', 'counts']);
+  });
+
+  test('garbage', async () => {
+    const ended = await sandwarden(['watch', 'kernel', '--for', 'ever']);
+    assert.deepEqual([ended.code, ended.stdout], [64, '']);
+  });
+});

@@ -4,6 +4,7 @@ import { connectKube, type KubeClient } from '../kube/client.ts';
 import { KubeStatus } from '../kube/errors.ts';
 import { isSandwardenError, SandwardenError } from '../model/errors.ts';
 import { known, type Observed } from '../model/observed.ts';
+import { tellsOfSocket } from '../observe/csi/last-words.ts';
 import { readDriver, readRegistration, unlinkDeadSocket } from '../observe/csi/sockets.ts';
 import { at, listOf, member, textOf } from '../observe/json.ts';
 import { type CredentialOptions, findKubeAccess } from '../observe/kube/credentials.ts';
@@ -35,6 +36,7 @@ export function storageOverKube(parts: StorageParts): StorageWorld & { close(): 
       const [pod] = object === undefined ? [] : podsOfList({ items: [object] });
       return pod && { pod, resourceVersion: versionOf(object) };
     },
+    tellsOfSocket: ({ namespace, name, uid }, container) => tellsOfSocket({ namespace, name, uid, container }, root),
     deletePod: async (namespace, name, preconditions) => {
       await (await api()).client.delete(podPath(namespace, name), { preconditions });
     },

@@ -15,6 +15,8 @@ export interface StorageWorld {
   unlinkSocket(path: string, file: { device: string; inode: string }): Promise<'removed' | 'gone' | 'changed'>;
   /** A pod as the API has it now; undefined where it is gone. */
   readPodObject(namespace: string, name: string): Promise<PodObject | undefined>;
+  /** Whether a container's last words tell of its socket; undefined where it left none, or nobody can read them. */
+  tellsOfSocket(pod: Pod, container: string): Promise<boolean | undefined>;
   /** Deletes exactly this state of this pod: ERR_KUBE_CONFLICT where it is another by now. */
   deletePod(namespace: string, name: string, of: Version): Promise<void>;
   /** This node as the API has it now; undefined where there is no such node. */

@@ -140,6 +140,21 @@ describe('what must not be done', () => {
     );
   });
 
+  test('nor one whose last words tell of something else, though it ended before the socket came', async () => {
+    await using cluster = await startCluster();
+    await breakCluster(cluster);
+    cluster.lastWords.set('csi-resizer', false).set('csi-attacher', true);
+    using healer = healerOf(cluster);
+    const { outcome } = await healer.heal({ verifyTimeoutMs: 4_000 });
+    const left = deletions(outcome).filter((each) => each.result === 'skipped');
+    assert.deepEqual(
+      left.map((each) => each.action.object.includes('csi-resizer')),
+      [true, true],
+    );
+    assert.match(left[0]?.why ?? '', /its last words tell of something else/);
+    assert.equal(cluster.deleted.length, 6);
+  });
+
   test('without the API the dead sandboxes go, and nothing else', async () => {
     let isDown = false;
     await using cluster = await startCluster({

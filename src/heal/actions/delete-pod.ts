@@ -19,7 +19,13 @@ export const deletePod: Performer = { kind: 'delete-pod', inFlight: 1, check, pe
 /** What speaks against a deletion by what is read now. `already`: nothing is left to be done. Pure. */
 export function judgePod(
   guard: DeletePodGuard,
-  now: { pod: Pod | undefined; driver: CsiDriver | undefined; wallNs: bigint },
+  now: {
+    pod: Pod | undefined;
+    driver: CsiDriver | undefined;
+    wallNs: bigint;
+    /** The containers whose last words tell of something else than a socket. */
+    others?: readonly string[];
+  },
 ): { readonly go: string } | { readonly already: string } | { readonly leave: string } {
   const { pod, driver } = now;
   if (pod === undefined) return { already: 'the pod is gone already' };
@@ -33,6 +39,10 @@ export function judgePod(
   if (waiting.length === 0) return { already: 'none of its containers waits in back-off any more' };
   const other = waiting.find((each) => each.cause !== 'gone');
   if (other !== undefined) return { leave: `${other.container.name}: ${other.why}` };
+  const strange = waiting.find((each) => now.others?.includes(each.container.name));
+  if (strange !== undefined) {
+    return { leave: `${strange.container.name}: its last words tell of something else than the socket` };
+  }
   const healthy = (pod.containers ?? []).find((each) => each.state === 'running' && isDriverContainer(each, pod));
   if (healthy !== undefined) return { leave: `its driver ${healthy.name} runs` };
   return { go: waiting.map((each) => `${each.container.name} in CrashLoopBackOff, ${each.why}`).join('; ') };
@@ -44,7 +54,9 @@ async function check(action: Action, context: ActContext): Promise<Check> {
   if (node === undefined || node.deleting)
     return { leave: 'this node is being deleted: its pods are not made anew here' };
   const driver = await awaitSocket(guard, context);
-  const judged = judgePod(guard, { ...(await read(guard, context)), driver, wallNs: context.world.clock.wallNs() });
+  const { pod } = await read(guard, context);
+  const others = pod === undefined ? [] : await strangers(pod, guard, context);
+  const judged = judgePod(guard, { pod, driver, others, wallNs: context.world.clock.wallNs() });
   return 'go' in judged ? { go: true, read: judged.go } : judged;
 }
 
@@ -55,7 +67,8 @@ async function perform(action: Action, context: ActContext): Promise<Done> {
   for (let tries = 1; ; tries++) {
     const driver = await within(deadlineOf(guard, context), () => storage.readDriver(guard.socket));
     const { pod, resourceVersion } = await read(guard, context);
-    const judged = judgePod(guard, { pod, driver, wallNs: context.world.clock.wallNs() });
+    const others = pod === undefined ? [] : await strangers(pod, guard, context);
+    const judged = judgePod(guard, { pod, driver, others, wallNs: context.world.clock.wallNs() });
     if ('already' in judged) return { result: 'already', why: judged.already };
     if ('leave' in judged) throw changed(action, judged.leave);
     try {
@@ -102,6 +115,18 @@ async function read(guard: DeletePodGuard, context: ActContext) {
     storage.readPodObject(guard.namespace, guard.name),
   );
   return { pod: found?.pod, resourceVersion: found?.resourceVersion ?? '' };
+}
+
+/** The containers that wait in back-off and whose last words, where there are some, tell of no socket. */
+async function strangers(pod: Pod, guard: DeletePodGuard, context: ActContext): Promise<string[]> {
+  const storage = storageOf(context.world);
+  const waiting = (pod.containers ?? []).filter((each) => each.reason === 'CrashLoopBackOff');
+  const found: string[] = [];
+  for (const { name } of waiting) {
+    const tells = await within(deadlineOf(guard, context), () => storage.tellsOfSocket(pod, name));
+    if (tells === false) found.push(name);
+  }
+  return found;
 }
 
 function viewOf(guard: DeletePodGuard, pod: Pod, driver: CsiDriver): DriverView {

@@ -38,6 +38,8 @@ export class CsiCluster implements AsyncDisposable {
   readonly api: KubeServer;
   readonly kubeconfig: string;
   readonly dir: string;
+  /** Whether the log of a container tells of the socket; absent: it left none. */
+  readonly lastWords = new Map<string, boolean>();
   /** Pods that the API deleted, oldest first. */
   readonly deleted: string[] = [];
   #pods: ClusterPod[];
@@ -182,6 +184,7 @@ export class CsiCluster implements AsyncDisposable {
       readRegistration: async () => undefined,
       unlinkSocket: async () => 'gone',
       isMounted: async () => false,
+      tellsOfSocket: async (_pod, container) => this.lastWords.get(container),
       [Symbol.dispose]: () => real.close(),
     };
   }

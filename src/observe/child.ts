@@ -24,6 +24,11 @@ export interface Ran {
   readonly stderr: string;
 }
 
+/** The cause of ERR_COMMAND_FAILED where the program did not end by itself: what it would have said is not known. */
+export class Killed extends Error {
+  override readonly name = 'Killed';
+}
+
 /**
  * Runs a program without a shell, with a deadline and a limit of its output, in the C locale and UTC.
  * Throws ERR_COMMAND_MISSING where it is not installed, ERR_FORBIDDEN where it may not be run, and ERR_COMMAND_FAILED
@@ -70,7 +75,7 @@ export const run: Run = (argv, options = {}) => {
       if (code === 0 && killedFor === '') {
         lines.end();
         resolve({ stdout: collected.join('\n'), stderr });
-      } else reject(endError(argv, killedFor || stderr.trim().split('\n')[0] || `exit ${code ?? signal}`));
+      } else reject(endError(argv, stderr.trim().split('\n')[0] || `exit ${code ?? signal}`, killedFor));
     });
   });
 };
@@ -97,12 +102,14 @@ function startError(program: string, error: NodeJS.ErrnoException): SandwardenEr
   });
 }
 
-function endError(argv: readonly string[], why: string): SandwardenError {
+function endError(argv: readonly string[], said: string, killedFor: string): SandwardenError {
+  const why = killedFor || said;
   const forbidden = /permission|not authorized|access denied/i.test(why);
   const message = `${safeText(argv.slice(0, 3).join(' '), 200)} failed: ${safeText(why, 500)}`;
   return new SandwardenError(forbidden ? 'ERR_FORBIDDEN' : 'ERR_COMMAND_FAILED', message, {
     hint: forbidden
       ? 'Run it as root (sudo sandwarden …).'
       : `Run ${safeText(argv.join(' '), 300)} by hand and see what it says.`,
+    ...(killedFor === '' ? {} : { cause: new Killed(killedFor) }),
   });
 }

@@ -4,7 +4,7 @@ import { limits } from '../../model/limits.ts';
 import type { Observed } from '../../model/observed.ts';
 import type { HandlerSettings, RuntimeConfigFacts } from '../../model/runtime-config.ts';
 import { safeText } from '../../model/safe-text.ts';
-import { type Run, run } from '../child.ts';
+import { Killed, type Run, run } from '../child.ts';
 import { observed } from '../unknown.ts';
 import { readDump } from './containerd-dump.ts';
 import { loadContainerd } from './containerd-files.ts';
@@ -184,6 +184,8 @@ export async function askDump(program: string, file: string, runner: Run): Promi
       if (isSandwardenError(error, 'ERR_COMMAND_MISSING', 'ERR_FORBIDDEN')) return undefined;
       throw error;
     }
+    // On a node that is out of breath it may not end in time; that is no refusal.
+    if (error.cause instanceof Killed) return undefined;
     return { refusal: safeText(error.message.replace(/^.*? failed: /, ''), 500) };
   }
 }

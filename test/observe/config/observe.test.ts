@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { SandwardenError } from '../../../src/model/errors.ts';
 import { known, unknown } from '../../../src/model/observed.ts';
+import { run } from '../../../src/observe/child.ts';
 import { observeKubeletConfig } from '../../../src/observe/config/kubelet.ts';
 import { flagValue } from '../../../src/observe/config/process-files.ts';
 import { observeRuntimeConfig } from '../../../src/observe/config/runtime.ts';
@@ -158,19 +159,19 @@ describe('runtime', () => {
     );
     await symlink(root.join('/bin/containerd'), root.join('/proc/360/exe'));
     const asked: string[][] = [];
-    const run = async (argv: readonly string[]) => {
+    const record = async (argv: readonly string[]) => {
       asked.push([...argv]);
       return { stdout: text, stderr: '' };
     };
     const live = (systemdCgroup: boolean) => ({ handlers: [{ name: 'runc', systemdCgroup }], defaultHandler: 'runc' });
-    await observeRuntimeConfig({ ...containerd, live: live(true) }, root.path, run);
+    await observeRuntimeConfig({ ...containerd, live: live(true) }, root.path, record);
     assert.deepEqual(asked, []);
     await chmod(root.join('/bin/containerd'), 0o777);
-    await observeRuntimeConfig({ ...containerd, live: live(false) }, root.path, run);
+    await observeRuntimeConfig({ ...containerd, live: live(false) }, root.path, record);
     assert.deepEqual(asked, []);
     await chmod(root.join('/bin/containerd'), 0o755);
     const isRoot = process.getuid?.() === 0;
-    const seen = await observeRuntimeConfig({ ...containerd, live: live(false) }, root.path, run);
+    const seen = await observeRuntimeConfig({ ...containerd, live: live(false) }, root.path, record);
     const argv = [root.join('/proc/360/exe'), '-c', '/etc/containerd/config.toml', 'config', 'dump'];
     assert.deepEqual(asked, isRoot ? [argv] : []);
     assert.ok(seen.known);
@@ -181,6 +182,10 @@ describe('runtime', () => {
     const refused = await observeRuntimeConfig({ ...containerd, live: live(false) }, root.path, refuses);
     assert.ok(refused.known);
     if (isRoot) assert.deepEqual(refused.value.dump, { refusal: 'containerd: no' });
+    const hangs = (argv: readonly [string, ...string[]]) => run(['sleep', '60', argv[0]], { timeoutMs: 1 });
+    const hung = await observeRuntimeConfig({ ...containerd, live: live(false) }, root.path, hangs);
+    assert.ok(hung.known);
+    assert.equal(hung.value.dump, undefined, 'what does not end in time refuses nothing');
   });
 
   test('CRI-O: its file, its drop-ins by name', async () => {

@@ -20,7 +20,7 @@ export async function runKubelet(endpoint: string, driver?: string): Promise<voi
   const version = readOr(guestPaths.version, 'v1.34.9').trim();
   if (driver !== undefined && driver !== 'systemd') throw new Error(`no stand-in for the cgroup driver ${driver}`);
   const kubelet = new Kubelet({
-    cri: connectCri(endpoint),
+    cri: connectCri(endpoint, driver === undefined ? {} : requestTimeouts),
     clock: systemClock,
     random: seededRandom(process.pid),
     version,
@@ -35,6 +35,9 @@ export async function runKubelet(endpoint: string, driver?: string): Promise<voi
   process.on('SIGHUP', () => kubelet.setPods(wantedPods()));
   await kubelet.run();
 }
+
+/** kubelet's runtimeRequestTimeout; an emulated machine that makes cgroups too may need it. */
+const requestTimeouts = { readTimeoutMs: 120_000, writeTimeoutMs: 120_000 } as const;
 
 function wantedPods(): PodSpec[] {
   return JSON.parse(readOr(guestPaths.pods, '[]')) as PodSpec[];

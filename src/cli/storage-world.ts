@@ -17,6 +17,8 @@ import { unknownFrom } from '../observe/unknown.ts';
 export interface StorageParts extends CredentialOptions {
   readonly hostname: string;
   readonly nodeName?: string;
+  /** Deadline of a read, milliseconds; `limits.kubeRequestTimeoutMs` where absent. */
+  readonly timeoutMs?: number;
 }
 
 /** CSI's sockets of this node, and the Kubernetes API by the credentials that are found; it connects when asked. */
@@ -60,7 +62,11 @@ interface Connection {
 
 async function connect(parts: StorageParts): Promise<Connection> {
   const access = await findKubeAccess(parts);
-  if (access) return { client: connectKube(access), nodeName: nodeNameOf(access, parts.hostname, parts.nodeName).name };
+  const { hostname, nodeName, timeoutMs } = parts;
+  if (access) {
+    const client = connectKube(access, timeoutMs === undefined ? {} : { timeoutMs });
+    return { client, nodeName: nodeNameOf(access, hostname, nodeName).name };
+  }
   throw new SandwardenError('ERR_NOT_SUPPORTED', 'no Kubernetes credentials were found on this node', {
     hint: 'Name a kubeconfig with --kubeconfig FILE; docs/kubernetes-access.md says what is looked for.',
   });

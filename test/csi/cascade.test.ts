@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { outcomeText } from '../../src/cli/render/plan-text.ts';
 import type { Outcome } from '../../src/model/plan.ts';
 import { driverName } from '../helpers/csi/cluster.ts';
-import { breakCluster, databases, healerOf, job, plugin, sidecars, startCluster } from './cascade.ts';
+import { breakCluster, databases, healerOf, job, options, plugin, sidecars, startCluster } from './cascade.ts';
 
 const nameOf = ({ spec }: { spec: { namespace: string; name: string } }) => `${spec.namespace}/${spec.name}`;
 const plain = { width: 120, unicode: true, colour: false, hostile: false } as never;
@@ -178,7 +178,7 @@ describe('what must not be done', () => {
     await using cluster = await startCluster({ fault: () => isSlow });
     await breakCluster(cluster);
     isSlow = true;
-    using healer = healerOf(cluster);
+    using healer = healerOf(cluster, options, 1_000);
     const { plan, snapshot } = await healer.look();
     assert.equal(snapshot.pods.known, false);
     assert.ok(plan.actions.every((each) => each.kind === 'remove-sandbox'));

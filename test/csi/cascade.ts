@@ -12,7 +12,14 @@ import type { Outcome } from '../../src/model/plan.ts';
 import { observePods } from '../../src/observe/kube/pods.ts';
 import { observeVolumes } from '../../src/observe/kube/volumes.ts';
 import { observe } from '../../src/observe/node.ts';
-import { type ClusterOptions, type ClusterPod, CsiCluster, nodeName, socket } from '../helpers/csi/cluster.ts';
+import {
+  type ClusterOptions,
+  type ClusterPod,
+  CsiCluster,
+  nodeName,
+  patienceMs,
+  socket,
+} from '../helpers/csi/cluster.ts';
 import { longhorn, type PodFixture, podObject } from '../helpers/csi/drivers.ts';
 
 const HOUR_MS = 3_600_000;
@@ -88,11 +95,11 @@ export interface Healer extends Disposable {
   ): Promise<{ outcome: Outcome; events: ProgressEvent[]; look: Look }>;
 }
 
-export function healerOf(cluster: CsiCluster, planOptions: PlanOptions = options): Healer {
+export function healerOf(cluster: CsiCluster, planOptions: PlanOptions = options, timeoutMs = patienceMs): Healer {
   const { node } = cluster;
   const cri = connectCri(node.endpoint);
   const storage = cluster.storage();
-  const asking = { flag: cluster.kubeconfig, hostname: nodeName, nodeName };
+  const asking = { flag: cluster.kubeconfig, hostname: nodeName, nodeName, timeoutMs };
   const look = async (): Promise<Look> => {
     const snapshot = await observe({
       clock: node.clock,

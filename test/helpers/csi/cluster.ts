@@ -14,6 +14,8 @@ export const driverName = 'driver.longhorn.io';
 export const folder = `/var/lib/kubelet/plugins/${driverName}`;
 export const socket = `${folder}/csi.sock`;
 export const nodeName = 'node-1';
+/** No test hangs on how fast the machine is; the deadlines of a real node are tested with an API that never answers. */
+export const patienceMs = 30_000;
 
 /** A pod of the cluster: as the embedded node runs it, and as the API has it. */
 export interface ClusterPod {
@@ -177,7 +179,7 @@ export class CsiCluster implements AsyncDisposable {
 
   /** The real client of the API, and the embedded node's sockets. */
   storage(): StorageWorld & Disposable {
-    const real = storageOverKube({ flag: this.kubeconfig, hostname: nodeName, nodeName });
+    const real = storageOverKube({ flag: this.kubeconfig, hostname: nodeName, nodeName, timeoutMs: patienceMs });
     return {
       ...real,
       readDriver: async (path) => this.driver(path),

@@ -7,10 +7,11 @@ import { type HistoryRun, history } from '../heal/history.ts';
 import { readJournal } from '../heal/journal.ts';
 import { defaultStateDir, journalStore } from '../heal/state-dir.ts';
 import { ExitCode, isSandwardenError, SandwardenError } from '../model/errors.ts';
-import type { HealedRun, Timeline, TimelineGap } from '../model/incident.ts';
+import type { HealedRun, NodeEvent, Timeline, TimelineGap } from '../model/incident.ts';
 import { limits } from '../model/limits.ts';
 import { safeText } from '../model/safe-text.ts';
 import { systemClock } from '../observe/clock.ts';
+import { observeNodeEvents } from '../observe/kube/node-events.ts';
 import { plainBootId } from '../observe/log-line.ts';
 import { isErrno } from '../observe/read-file.ts';
 import { endOfJournal, readTimeline, type TimelineSource } from '../observe/timeline/read.ts';
@@ -35,7 +36,14 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const gaps: TimelineGap[] = [...read.gaps];
   const stateDir = args.value('state-dir');
   const healed = here || stateDir !== undefined ? await healedRuns(stateDir ?? defaultStateDir, sinceNs, gaps) : [];
-  const timeline: Timeline = { ...read, gaps, healed, ...(here ? { hostname: hostname() } : {}) };
+  const events = await eventsOf(args, io.env, sinceNs, gaps);
+  const timeline: Timeline = {
+    ...read,
+    gaps,
+    healed,
+    ...(events === undefined ? {} : { events }),
+    ...(here ? { hostname: hostname() } : {}),
+  };
   const incident = readIncident(timeline);
   const output = args.value('output') ?? 'text';
   if (output === 'json') io.stdout.write(jsonText({ format: 'sandwarden.incident/1', ...incident, timeline }));
@@ -101,6 +109,22 @@ async function journalOf(path: string | undefined): Promise<TimelineSource['jour
 
 function bootHere(): string {
   return plainBootId(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')) ?? '';
+}
+
+/** What the cluster says of the node, where a kubeconfig is named: kubelet's own credentials may not read events. */
+async function eventsOf(
+  args: Args,
+  env: Io['env'],
+  sinceNs: bigint,
+  gaps: TimelineGap[],
+): Promise<NodeEvent[] | undefined> {
+  const [flag, nodeName] = [args.value('kubeconfig'), args.value('node-name')];
+  if (flag === undefined && !env.KUBECONFIG) return undefined;
+  const named = { ...(flag === undefined ? {} : { flag }), ...(nodeName === undefined ? {} : { nodeName }) };
+  const events = await observeNodeEvents({ env, hostname: hostname(), ...named });
+  if (events.known) return events.value.filter((each) => each.lastNs >= sinceNs);
+  gaps.push({ source: 'events of the cluster', message: events.message, hint: events.hint });
+  return undefined;
 }
 
 /** What Sandwarden did here in this time, by its own journal. */

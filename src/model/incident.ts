@@ -90,6 +90,16 @@ export interface HealedRun {
   readonly text: string;
 }
 
+/** What the cluster says of the node: an event of the API, by the clock of whoever wrote it. */
+export interface NodeEvent {
+  readonly lastNs: bigint;
+  readonly count: number;
+  /** `Normal` or `Warning`. */
+  readonly type: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
 /** Something that could not be read, and what to do about it. */
 export interface TimelineGap {
   readonly source: string;
@@ -106,6 +116,8 @@ export interface Timeline {
   readonly boots: readonly TimelineBoot[];
   readonly crashes: readonly CrashRecord[];
   readonly healed: readonly HealedRun[];
+  /** Only where the API was asked. */
+  readonly events?: readonly NodeEvent[];
   readonly gaps: readonly TimelineGap[];
 }
 

@@ -32,6 +32,13 @@ export const incidentCommand: CommandSpec = {
       completes: 'directory',
       says: 'where our own journal is (/var/lib/sandwarden)',
     },
+    {
+      name: 'kubeconfig',
+      value: 'FILE',
+      completes: 'file',
+      says: "also the cluster's events about this node (else KUBECONFIG; without both it is not asked)",
+    },
+    { name: 'node-name', value: 'NAME', says: 'what this node is called in its cluster (else its host name)' },
   ],
   examples: [
     ['sandwarden incident', 'The last three days.'],

@@ -5,7 +5,7 @@ import { version } from '../../model/version.ts';
 import { esc, page } from './html.ts';
 import { incidentCss } from './incident-style.ts';
 import { loopPicture, mostOf, ratesPicture, shortNumber } from './incident-svg.ts';
-import { endWords } from './incident-text.ts';
+import { describeEvent, EVENTS, endWords } from './incident-text.ts';
 import { formatDate } from './time.ts';
 
 /** The incident as one page that can be sent around: it needs no network and runs nothing. */
@@ -30,6 +30,7 @@ export function incidentHtml(incident: Incident, timeline: Timeline, madeAtNs: b
       'What Sandwarden did',
       timeline.healed.map((each) => `${formatDate(each.wallNs)} ${each.text}`),
     ),
+    ...list('What the cluster says of this node', (timeline.events ?? []).slice(-EVENTS).map(describeEvent)),
     ...list(
       'Not read',
       timeline.gaps.map((each) => `${each.source}: ${each.message}${each.hint === '' ? '' : ` (${each.hint})`}`),

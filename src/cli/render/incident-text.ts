@@ -1,7 +1,7 @@
 import { perMinute } from '../../diagnose/incident/rates.ts';
 import { describeDuration } from '../../diagnose/time.ts';
 import type { Link } from '../../model/finding.ts';
-import type { Incident, Timeline, TimelineBoot } from '../../model/incident.ts';
+import type { Incident, NodeEvent, Timeline, TimelineBoot } from '../../model/incident.ts';
 import { hang } from './layout.ts';
 import { marksOf, type Paint, paint, type Style, shown } from './style.ts';
 import { formatDate } from './time.ts';
@@ -25,6 +25,8 @@ export function incidentText(incident: Incident, timeline: Timeline, style: Styl
     const done = timeline.healed.map((each) => `${formatDate(each.wallNs)} ${each.text}`);
     lines.push('', title('What Sandwarden did', style), ...items(done, style));
   }
+  const events = (timeline.events ?? []).slice(-EVENTS).map(describeEvent);
+  if (events.length > 0) lines.push('', title('What the cluster says of this node', style), ...items(events, style));
   if (timeline.gaps.length > 0) {
     lines.push('', title('Not read', style));
     for (const { source, message, hint } of timeline.gaps) {
@@ -37,6 +39,14 @@ export function incidentText(incident: Incident, timeline: Timeline, style: Styl
     "order is by boot and by the kernel's own count.";
   lines.push('', ...hang(paint(style, 'dim', shown(style, clock)), style.width, '', ''));
   return `${lines.join('\n')}\n`;
+}
+
+/** The newest so many events are written out. */
+export const EVENTS = 20;
+
+/** An event in one line. */
+export function describeEvent({ lastNs, count, type, reason, message }: NodeEvent): string {
+  return `${formatDate(lastNs)} ${type} ${reason}${count > 1 ? ` (${count} times)` : ''}: ${message}`;
 }
 
 const verdictPaint: Readonly<Record<Incident['state'], Paint>> = {

@@ -1,0 +1,63 @@
+import { connectKube, type KubeClient } from '../../kube/client.ts';
+import type { NodeEvent } from '../../model/incident.ts';
+import { limits } from '../../model/limits.ts';
+import { known, type Observed, unknown } from '../../model/observed.ts';
+import { momentOfText } from '../kubelet-log.ts';
+import { unknownFrom } from '../unknown.ts';
+import { findKubeAccess } from './credentials.ts';
+import { nodeNameOf } from './node-name.ts';
+import type { ObservePodsOptions } from './pods.ts';
+
+/**
+ * The events that the cluster keeps about this node (an hour of them, by default), oldest first. One request; whatever
+ * goes wrong is Unknown with its reason. kubelet's own credentials may write events and not read them.
+ */
+export async function observeNodeEvents(options: ObservePodsOptions): Promise<Observed<NodeEvent[]>> {
+  let client: KubeClient | undefined;
+  try {
+    const access = await findKubeAccess(options);
+    if (!access) return unknown('ERR_NOT_ASKED', 'no Kubernetes credentials were found', 'Name a --kubeconfig FILE.');
+    const { name } = nodeNameOf(access, options.hostname, options.nodeName);
+    client = connectKube(access, options);
+    const events = await client.list('/api/v1/events', {
+      kind: 'EventList',
+      itemsOf: eventsOfList,
+      query: { fieldSelector: `involvedObject.kind=Node,involvedObject.name=${name}` },
+    });
+    const sorted = events.sort((a, b) => (a.lastNs < b.lastNs ? -1 : a.lastNs > b.lastNs ? 1 : 0));
+    return known(sorted.slice(-limits.incidentNames));
+  } catch (error) {
+    return unknownFrom(error);
+  } finally {
+    client?.close();
+  }
+}
+
+/** The events of an EventList (parsed JSON); what is no event, or has no date, is left out. */
+export function eventsOfList(list: unknown): NodeEvent[] {
+  const items = member(list, 'items');
+  return Array.isArray(items) ? items.flatMap(eventOf) : [];
+}
+
+function eventOf(item: unknown): NodeEvent[] {
+  const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
+  // Events of core/v1 by client-go's old recorder have first and last; newer ones one date and a series.
+  const dates = [member(item, 'lastTimestamp'), member(member(item, 'series'), 'lastObservedTime')];
+  const date = [...dates, member(item, 'eventTime'), member(item, 'firstTimestamp')].map(text).find((each) => each);
+  const at = date === undefined ? undefined : momentOfText(date);
+  const count = Number(member(item, 'count') ?? member(member(item, 'series'), 'count') ?? 1);
+  if (at === undefined) return [];
+  return [
+    {
+      lastNs: at.wallNs,
+      count: Number.isSafeInteger(count) && count > 0 ? count : 1,
+      type: text(member(item, 'type'))?.slice(0, 64) ?? '',
+      reason: text(member(item, 'reason'))?.slice(0, 128) ?? '',
+      message: text(member(item, 'message'))?.slice(0, 1_024) ?? '',
+    },
+  ];
+}
+
+function member(of: unknown, name: string): unknown {
+  return typeof of === 'object' && of !== null && Object.hasOwn(of, name) ? Reflect.get(of, name) : undefined;
+}

@@ -25,7 +25,7 @@ export async function runKubelet(endpoint: string, driver?: string): Promise<voi
     random: seededRandom(process.pid),
     version,
     pods: wantedPods(),
-    ...(driver === undefined ? {} : { cgroups: await systemdCgroups(version) }),
+    ...(driver === undefined ? {} : { cgroups: await systemdCgroups(version), relistMs }),
     api: storedApi(guestPaths.state),
     pid: process.pid,
     log: (message) => void process.stdout.write(`${message}\n`),
@@ -38,6 +38,9 @@ export async function runKubelet(endpoint: string, driver?: string): Promise<voi
 
 /** kubelet's runtimeRequestTimeout; an emulated machine that makes cgroups too may need it. */
 const requestTimeouts = { readTimeoutMs: 120_000, writeTimeoutMs: 120_000 } as const;
+
+/** Listing each second takes half of an emulated processor; what cgroups are about happens in minutes. */
+const relistMs = 4_000;
 
 function wantedPods(): PodSpec[] {
   return JSON.parse(readOr(guestPaths.pods, '[]')) as PodSpec[];

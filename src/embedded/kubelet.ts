@@ -43,6 +43,8 @@ export interface KubeletOptions {
   /** terminationGracePeriodSeconds of the pods. */
   readonly graceMs?: number;
   readonly image?: string;
+  /** How often it lists what runs; a second, as kubelet does, where nothing is said. */
+  readonly relistMs?: number;
   /** Who makes the cgroups of pods; absent: nobody does, and none is looked at. */
   readonly cgroups?: PodCgroups;
 }
@@ -252,7 +254,7 @@ export class Kubelet {
 
   async #pleg(): Promise<void> {
     for (let round = 1; ; round++) {
-      await this.#sleep(periods.relistMs);
+      await this.#sleep(this.#options.relistMs ?? periods.relistMs);
       if (round % periods.statusEvery === 0) await this.#checkStatus();
       await this.#relist();
       for (const done of this.#afterRelist.splice(0)) done();

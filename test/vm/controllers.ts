@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import type { GuestContent } from '../../lab/vm/files.ts';
 import { guestPaths } from '../../lab/vm/guest.ts';
-import { type ListedSandbox, listSandboxes } from '../../lab/vm/node.ts';
 import { Vm, type VmOptions } from '../../lab/vm/vm.ts';
 import type { PodSpec } from '../../src/embedded/pod-spec.ts';
 import type { QosClass } from '../../src/model/cgroups.ts';
@@ -52,37 +51,56 @@ export function podOf(name: string, number: number, qos: QosClass = 'besteffort'
 }
 
 /** Tells kubelet which pods the API wants now, and waits until these, and no others, run. */
-export async function wantPods(vm: Vm, pods: readonly PodSpec[]): Promise<ListedSandbox[]> {
+export async function wantPods(vm: Vm, pods: readonly PodSpec[]): Promise<Task[]> {
   await vm.put(guestPaths.pods, JSON.stringify(pods));
   await vm.out('systemctl reload kubelet');
   return podsAre(vm, pods);
 }
 
-/** The ready sandboxes, once each of the pods has exactly one with a running container and no other pod has any. */
-export function podsAre(vm: Vm, pods: readonly PodSpec[], timeoutMs = slowMs): Promise<ListedSandbox[]> {
-  const names = pods.map((each) => each.uid).sort();
+/** The tasks, once each of the pods has exactly a sandbox and a container and no other pod has any. */
+export function podsAre(vm: Vm, pods: readonly PodSpec[], timeoutMs = slowMs): Promise<Task[]> {
+  const wanted = pods.flatMap(({ uid }) => [`${uid} container`, `${uid} sandbox`]).sort();
   return vm.waitFor(
     `exactly the pods ${pods.map((each) => each.name).join(', ')} run`,
     async () => {
-      if (Number(await vm.out(countTasks)) !== 2 * pods.length) return undefined;
-      const ready = (await listSandboxes(vm))?.filter((each) => each.state === 'ready') ?? [];
-      const found = ready.map((each) => each.uid).sort();
-      return found.join() === names.join() ? ready : undefined;
+      const there = await tasks(vm);
+      const found = there.map(({ uid, type }) => `${uid} ${type}`).sort();
+      return found.join() === wanted.join() ? there : undefined;
     },
     { timeoutMs, everyMs: 1_000 },
   );
 }
 
-/** A sandbox and a container each. Folders are counted by a shell: Node's start costs an emulated machine seconds. */
-const countTasks = 'ls /run/containerd/io.containerd.runtime.v2.task/k8s.io 2>/dev/null | wc -l';
+/** A task of the runtime: a sandbox or a container. */
+export interface Task {
+  readonly id: string;
+  readonly type: 'sandbox' | 'container';
+  readonly name: string;
+  readonly uid: string;
+}
 
-/** `web <id>`, sorted: what changes when kubelet makes a sandbox anew. */
-export async function identities(vm: Vm): Promise<string[]> {
-  const sandboxes = (await listSandboxes(vm)) ?? [];
-  return sandboxes
-    .filter((each) => each.state === 'ready')
-    .map((each) => `${each.name} ${each.attempt} ${each.id}`)
-    .sort();
+/**
+ * What the runtime keeps up, by the specs that runc was given: another id is another sandbox or container. A shell
+ * looks, since Node's start alone costs an emulated machine many seconds.
+ */
+export async function tasks(vm: Vm): Promise<Task[]> {
+  const text = await vm.out(`cd /run/containerd/io.containerd.runtime.v2.task/k8s.io 2>/dev/null || exit 0
+for id in *; do [ -e $id/config.json ] && echo "$id $(grep -o '"io.kubernetes.cri.[a-z-]*":"[^"]*"' $id/config.json |
+  tr '\\n' ' ')"; done; true`);
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line): Task => {
+      const of = (key: string) => new RegExp(`"io\\.kubernetes\\.cri\\.${key}":"([^"]*)"`).exec(line)?.[1] ?? '';
+      const type = of('container-type') === 'sandbox' ? 'sandbox' : 'container';
+      return { id: line.split(' ')[0] ?? '', type, name: of('sandbox-name'), uid: of('sandbox-uid') };
+    });
+}
+
+/** `web sandbox <id>`, sorted: what changes when kubelet makes a pod anew. */
+export async function identities(vm: Vm, pods: readonly PodSpec[]): Promise<string[]> {
+  const mine = (await tasks(vm)).filter(({ uid }) => pods.some((each) => each.uid === uid));
+  return mine.map(({ name, type, id }) => `${name} ${type} ${id}`).sort();
 }
 
 export interface Found {
@@ -99,6 +117,18 @@ export async function findings(vm: Vm): Promise<Found[]> {
   const { stdout, stderr } = await vm.run([sandwarden, 'check', '-o', 'json'], { timeoutMs: slowMs });
   assert.ok(stdout.startsWith('{'), `check gave no JSON: ${stdout}${stderr}`);
   return (JSON.parse(stdout) as { findings: Found[] }).findings;
+}
+
+/** Looks until there is a finding with this code: of what is younger than ten seconds nothing is said. */
+export function untilFound(vm: Vm, code: string, name: string): Promise<Found[]> {
+  return vm.waitFor(
+    `${code} ${name} is found`,
+    async () => {
+      const all = await findings(vm);
+      return all.some((each) => each.code === code && each.object.name.includes(name)) ? all : undefined;
+    },
+    { timeoutMs: slowMs, everyMs: 2_000 },
+  );
 }
 
 /** The finding with this code, on this object where one is named. Fails where there is none. */
@@ -128,29 +158,37 @@ export interface Change {
   readonly pods: readonly { readonly uid: string; readonly name?: string }[];
 }
 
-/** Runs `watch controllers` in the guest beside `body`; what it said of changes, and its last line. */
-export async function watched(vm: Vm, body: () => Promise<void>): Promise<{ changes: Change[]; end: WatchedEnd }> {
-  const file = '/root/watch.jsonl';
-  const command = `${sandwarden} watch controllers -o json --for 1h`;
-  await vm.out(`rm -f ${file}; systemd-run -q --collect --unit=lab-watch -p StandardOutput=file:${file} ${command}`);
-  const said = async () => (await vm.run(['cat', file])).stdout.split('\n').filter(Boolean);
-  await vm.waitFor('watch begins', async () => (await said())[0]?.includes('"start"'), { timeoutMs: slowMs });
-  try {
-    await body();
-  } finally {
-    await vm.run('systemctl kill -s INT lab-watch');
-    const isOver = async () => (await vm.run('systemctl is-active -q lab-watch')).code !== 0;
-    await vm.waitFor('watch ends', isOver, { timeoutMs: slowMs });
-  }
-  const lines = (await said()).map((line) => JSON.parse(line) as Change);
-  const end = lines.at(-1) as unknown as WatchedEnd;
-  assert.equal((end as unknown as Change).type, 'end');
-  return { changes: lines.filter((each) => each.type === 'change'), end };
+const watchFile = '/root/watch.jsonl';
+
+/** Starts `watch controllers` in the guest, once a boot: its start takes an emulated machine as long as a scenario. */
+async function startWatch(vm: Vm): Promise<void> {
+  if ((await vm.run('systemctl is-active -q lab-watch')).code === 0) return;
+  const command = `${sandwarden} watch controllers -o json --for 12h`;
+  const start = `systemd-run -q --collect --unit=lab-watch -p StandardOutput=file:${watchFile} ${command}`;
+  await vm.out(`rm -f ${watchFile}; ${start}`);
+  const begins = async () => (await vm.run(['grep', '-q', '"start"', watchFile])).code === 0;
+  await vm.waitFor('watch begins', begins, { timeoutMs: slowMs, everyMs: 1_000 });
 }
 
-export interface WatchedEnd {
-  readonly overflows: number;
-  readonly summary: readonly string[];
+/** What `watch controllers` says of changes while `body` goes on. Fails where it lost events. */
+export async function watched(vm: Vm, body: () => Promise<void>): Promise<Change[]> {
+  await startWatch(vm);
+  const from = Number(await vm.out(`wc -l <${watchFile}`));
+  await body();
+  const lines = (await vm.out(`tail -n +${from + 1} ${watchFile}`)).split('\n').filter(Boolean);
+  const said = lines.map((line) => JSON.parse(line) as Change);
+  assert.ok(!said.some((each) => each.type === 'overflow' || each.type === 'end'), lines.at(-1));
+  return said.filter((each) => each.type === 'change');
+}
+
+/** Ends the watch, and gives the sentences in which it sums up. */
+export async function endWatch(vm: Vm): Promise<readonly string[]> {
+  await vm.out('systemctl kill -s INT lab-watch');
+  const isOver = async () => (await vm.run('systemctl is-active -q lab-watch')).code !== 0;
+  await vm.waitFor('watch ends', isOver, { timeoutMs: slowMs, everyMs: 1_000 });
+  const end = JSON.parse(await vm.out(['tail', '-n', '1', watchFile])) as { type: string; summary: string[] };
+  assert.equal(end.type, 'end');
+  return end.summary;
 }
 
 /** What makes systemd look at a slice again, as kubelet's update of its QoS classes does. */

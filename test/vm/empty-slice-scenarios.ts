@@ -50,28 +50,26 @@ function files(image: ImageName) {
 async function cleanNode(vm: Vm): Promise<void> {
   const clean = [be, burst, guar];
   await node.wantPods(vm, clean);
-  assert.deepEqual(node.codesOf(await node.findings(vm)), []);
-  const was = await node.identities(vm);
-  const { changes, end } = await node.watched(vm, async () => {
+  const was = await node.identities(vm, clean);
+  const changes = await node.watched(vm, async () => {
     for (let batch = 0; batch < 5; batch++) {
       await node.wantPods(vm, [...clean, ...ten('pod', 1_000 + 10 * batch)]);
-      if (batch === 2) assert.deepEqual(node.codesOf(await node.findings(vm)), [], 'in the middle of it');
+      if (batch === 2) assert.deepEqual(ours(await node.findings(vm)), [], 'in the middle of it');
     }
     await node.wantPods(vm, clean);
   });
   assert.deepEqual(taken(changes), []);
-  assert.equal(end.overflows, 0);
-  assert.deepEqual(await node.identities(vm), was);
-  assert.deepEqual(node.codesOf(await node.findings(vm)), []);
+  assert.deepEqual(await node.identities(vm, clean), was);
+  assert.deepEqual(ours(await node.findings(vm)), []);
 }
 
 async function hidden(vm: Vm): Promise<void> {
-  const sandboxes = await node.wantPods(vm, [be, burst, guar, alone]);
-  const all = await node.findings(vm);
-  node.found(all, 'SW508', 'default/vm-a');
+  const there = await node.wantPods(vm, [be, burst, guar, alone]);
+  const all = await node.untilFound(vm, 'SW508', 'default/vm-a');
   const hiding = node.found(all, 'SW509', besteffort);
   assert.deepEqual(hiding.pods, ['default/vm-a']);
-  const neighbour = sandboxes.find((each) => each.name === 'be')?.uid.replaceAll('-', '_');
+  assert.ok(there.some((each) => each.uid === be.uid));
+  const neighbour = be.uid.replaceAll('-', '_');
   assert.match(JSON.stringify(hiding.evidence), new RegExp(`held by [^"]*${neighbour}[^"]*cri-containerd`));
   await node.provoke(vm);
   assert.ok((await node.handedDown(vm, besteffort)).includes('cpuset'), 'the scope of the neighbour holds it');
@@ -81,7 +79,7 @@ async function hidden(vm: Vm): Promise<void> {
 async function anchoredPod(vm: Vm): Promise<void> {
   await node.podsAre(vm, [burst, guar, alone]);
   await flaps(vm, [burst, guar, alone]);
-  node.found(await node.findings(vm), 'SW508', 'default/vm-a');
+  await node.untilFound(vm, 'SW508', 'default/vm-a');
   await vm.out([sandwarden, 'anchor', '--pod', 'default/vm-a'], { timeoutMs: 120_000 });
   await quiet(vm, [burst, guar, alone]);
   assert.deepEqual(withCode(await node.findings(vm), 'SW508'), []);
@@ -104,11 +102,12 @@ async function anchoredNode(vm: Vm, t: TestContext): Promise<void> {
 
 /** cpuset goes, systemd takes it, kubelet kills the pod and puts cpuset back: seen, with their names. */
 async function flaps(vm: Vm, pods: readonly PodSpec[], first?: () => Promise<void>): Promise<void> {
-  const was = await attemptOf(vm, alone.name);
-  const { changes } = await node.watched(vm, async () => {
+  const was = await node.identities(vm, [alone]);
+  const changes = await node.watched(vm, async () => {
     await first?.();
-    const isNew = async () => ((await attemptOf(vm, alone.name)) ?? was ?? 0) > (was ?? 0);
-    await vm.waitFor('kubelet kills vm-a', isNew, { timeoutMs: node.flapMs, everyMs: 5_000 });
+    const isKilled = async () => (await node.identities(vm, [alone])).some((each) => !was.includes(each));
+    await vm.waitFor('kubelet kills vm-a', isKilled, { timeoutMs: node.flapMs, everyMs: 2_000 });
+    await node.podsAre(vm, pods);
   });
   const takers = node.gone(changes, besteffort).filter((each) => each.controller === 'cpuset');
   assert.ok(takers.length > 0, JSON.stringify(changes));
@@ -122,14 +121,13 @@ async function flaps(vm: Vm, pods: readonly PodSpec[], first?: () => Promise<voi
     putters.some((each) => each.writers.some(({ comm }) => comm === 'kubelet')),
     JSON.stringify(putters),
   );
-  await node.podsAre(vm, pods);
 }
 
 /** What usually makes systemd look, over a time in which kubelet looks at each pod; nobody loses anything. */
 async function quiet(vm: Vm, pods: readonly PodSpec[]): Promise<void> {
   await node.podsAre(vm, pods);
-  const was = await node.identities(vm);
-  const { changes } = await node.watched(vm, async () => {
+  const was = await node.identities(vm, pods);
+  const changes = await node.watched(vm, async () => {
     const begun = performance.now();
     await node.provoke(vm);
     await vm.out('systemctl daemon-reload', { timeoutMs: 120_000 });
@@ -139,7 +137,7 @@ async function quiet(vm: Vm, pods: readonly PodSpec[]): Promise<void> {
     await node.pass(Math.max(0, node.quietMs - (performance.now() - begun)));
   });
   assert.deepEqual(taken(changes), []);
-  assert.deepEqual(await node.identities(vm), was);
+  assert.deepEqual(await node.identities(vm, pods), was);
 }
 
 /** Without addresses of their own: what the CNI plugins do is not looked at here, and costs seconds. */
@@ -160,7 +158,7 @@ function withCode(all: readonly node.Found[], code: string): string[] {
     .map((each) => `${each.code} ${each.object.name}: ${each.why}`);
 }
 
-async function attemptOf(vm: Vm, name: string): Promise<number | undefined> {
-  const line = (await node.identities(vm)).find((each) => each.startsWith(`${name} `));
-  return line === undefined ? undefined : Number(line.split(' ')[1]);
+/** The codes about cgroups and their configuration; that an emulated runtime is slow (SW7xx) is another matter. */
+function ours(all: readonly node.Found[]): string[] {
+  return node.codesOf(all).filter((code) => /^SW[56]/.test(code));
 }

@@ -1,13 +1,15 @@
 /** The part of a kubelet that pods of a test meet: they start, write a log, end, and go when they are deleted. */
+import { PassThrough } from 'node:stream';
 import { type KubeObject, listAt, textAt } from './objects.ts';
 import type { KubeServer, KubeServerOptions } from './server.ts';
 
 /** What a pod does: yields what it writes, returns its exit code. `ending` is aborted when it gets SIGTERM. */
-export type Program = (pod: KubeObject, ending: AbortSignal) => AsyncGenerator<string, number>;
+export type Program = (pod: KubeObject, ending: AbortSignal, stdin: PassThrough) => AsyncGenerator<string, number>;
 
 export interface ScriptedKubelet {
   /** To be given to the server, which has to be made first of both. */
   readonly logOf: NonNullable<KubeServerOptions['logOf']>;
+  readonly onStdin: NonNullable<KubeServerOptions['onStdin']>;
   /** Cuts all logs that are being followed. */
   cutLogs(): void;
   attach(api: KubeServer): void;
@@ -15,6 +17,7 @@ export interface ScriptedKubelet {
 
 interface Life {
   readonly ending: AbortController;
+  readonly stdin: PassThrough;
   text: string;
   isOver: boolean;
   woken: PromiseWithResolvers<void>;
@@ -30,7 +33,7 @@ export function scriptedKubelet(program: Program, refuses?: (pod: KubeObject) =>
 
   async function run(api: KubeServer, pod: KubeObject, life: Life): Promise<void> {
     setState(api, pod, 'Running', { running: {} });
-    const running = program(pod, life.ending.signal);
+    const running = program(pod, life.ending.signal, life.stdin);
     let exitCode = 137;
     try {
       for (;;) {
@@ -52,6 +55,7 @@ export function scriptedKubelet(program: Program, refuses?: (pod: KubeObject) =>
   }
 
   return {
+    onStdin: (pod, bytes) => void lives.get(pod.metadata.uid)?.stdin.write(bytes),
     cutLogs: () => {
       for (const each of cuts) each.abort();
     },
@@ -82,7 +86,7 @@ export function scriptedKubelet(program: Program, refuses?: (pod: KubeObject) =>
         if (before === undefined && textAt(object, 'spec', 'nodeName') !== '') {
           const refused = refuses?.(object);
           if (refused !== undefined) return queueMicrotask(() => setState(api, object, 'Pending', refused));
-          const life = { ending: new AbortController(), text: '', isOver: false, woken: Promise.withResolvers<void>() };
+          const life = newLife();
           lives.set(object.metadata.uid, life);
           queueMicrotask(() => void run(api, object, life));
         } else if (object.metadata.deletionTimestamp !== undefined) {
@@ -92,6 +96,11 @@ export function scriptedKubelet(program: Program, refuses?: (pod: KubeObject) =>
       });
     },
   };
+}
+
+function newLife(): Life {
+  const woken = Promise.withResolvers<void>();
+  return { ending: new AbortController(), stdin: new PassThrough(), text: '', isOver: false, woken };
 }
 
 function wake(life: Life): void {

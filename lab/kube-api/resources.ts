@@ -14,7 +14,7 @@ export const builtIn: readonly Resource[] = [
     kind: 'Pod',
     shortNames: ['po'],
     selectable: ['spec.nodeName', 'spec.restartPolicy', 'status.phase', 'status.podIP', 'spec.schedulerName'],
-    subresources: ['log', 'eviction', 'ephemeralcontainers'],
+    subresources: ['log', 'attach', 'eviction', 'ephemeralcontainers'],
     columns: podColumns,
   },
   {

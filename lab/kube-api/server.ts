@@ -6,6 +6,7 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { serveStdin } from './attach.ts';
 import { discovery } from './discovery.ts';
 import { answerRequest, type Handling } from './handle.ts';
 import { type KubeObject, Refusal, type Resource } from './objects.ts';
@@ -25,6 +26,8 @@ export interface KubeServerOptions extends StoreOptions {
   /** Does something else than answering; true: it has answered, or will not. */
   readonly fault?: (asked: Attributes, response: http.ServerResponse, request: http.IncomingMessage) => boolean;
   readonly bookmarkMs?: number;
+  /** What is written to a pod's stdin. */
+  readonly onStdin?: (pod: KubeObject, bytes: Buffer) => void;
   /** The log of a pod. `signal` is aborted when nobody follows it any more. */
   readonly logOf?: Handling['logOf'];
 }
@@ -74,6 +77,18 @@ export async function kubeServer(options: KubeServerOptions = {}): Promise<KubeS
     });
   };
   const server = tls ? https.createServer(tls, listener) : http.createServer(listener);
+  server.on('upgrade', (request, socket) => {
+    const attributes = attributesOf('GET', new URL(request.url ?? '/', 'http://api'), resources);
+    if (attributes) asked.push(attributes);
+    const pod = attributes && store.find(attributes.resource, attributes.namespace, attributes.name ?? '');
+    const isAllowed =
+      attributes && options.allows?.(attributes) !== false && options.authenticates?.(request) !== false;
+    if (attributes?.subresource !== 'attach' || !isAllowed || pod === undefined || options.onStdin === undefined) {
+      return void socket.end(`HTTP/1.1 ${isAllowed ? 404 : 403} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+    }
+    const { onStdin } = options;
+    serveStdin(request, socket, (bytes) => onStdin(pod, bytes));
+  });
   const closeAll = closerOf(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

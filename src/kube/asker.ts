@@ -62,7 +62,7 @@ export function askerOf(access: KubeAccess, { timeoutMs, writeTimeoutMs, maxByte
       try {
         signal.throwIfAborted();
         const response = await transport.open(request, { signal: ending.signal, timeoutMs });
-        if (response.statusCode !== 200) throw await refusalOf(response);
+        if (response.statusCode !== (request.upgrade === undefined ? 200 : 101)) throw await refusalOf(response);
         deadline.signal.removeEventListener('abort', end);
         const forward = () => response.destroy();
         signal.addEventListener('abort', forward, { once: true });

@@ -1,6 +1,8 @@
 import { limits } from '../model/limits.ts';
 import type { KubeAccess } from './access.ts';
 import { type AskerOptions, askerOf } from './asker.ts';
+import { upgradeHeaders, writeStdin } from './attach.ts';
+import { KubeFault } from './errors.ts';
 import { type ListOptions, listWhole } from './list.ts';
 import type { KubeRequest } from './transport.ts';
 import { type KubeChange, type WatchOptions, watching } from './watch.ts';
@@ -30,12 +32,19 @@ export interface KubeClient extends KubeReader {
   create(path: string, object: object, signal?: AbortSignal): Promise<unknown>;
   /** The object as it is afterwards. A `resourceVersion` in the patch's metadata makes it conditional (409). */
   patch(path: string, patch: object, options?: PatchOptions): Promise<unknown>;
+  /** What is attached to the stdin of a container at `path` (`…/pods/NAME/attach?container=…&stdin=true`). */
+  attach(path: string, signal: AbortSignal): Promise<Stdin>;
   /**
    * Deletes the object at `path`. ERR_KUBE_NOT_FOUND where it is gone already, ERR_KUBE_CONFLICT where it is not the
    * one of the preconditions: then nothing was deleted. Resolves when the API has taken note; finalizers and the grace
    * period may keep the object there for a while.
    */
   delete(path: string, options?: DeleteOptions): Promise<void>;
+}
+
+/** The stdin of a container; disposing of it closes the connection, and what was not taken yet may be lost. */
+export interface Stdin extends Disposable {
+  write(bytes: Buffer): Promise<void>;
 }
 
 export interface PatchOptions {
@@ -73,6 +82,26 @@ export function connectKube(access: KubeAccess, options: KubeClientOptions = {})
       } catch (error) {
         if (!signal.aborted) throw asker.translated(error, request);
       }
+    },
+    attach: async (path, signal) => {
+      const { headers, accept } = upgradeHeaders();
+      const request = { method: 'GET', target: path, upgrade: headers } as const;
+      const response = await asker.begin(request, signal);
+      const { socket } = response;
+      if (response.headers['sec-websocket-accept'] !== accept) {
+        socket.destroy();
+        throw asker.translated(new KubeFault('no-websocket'), request);
+      }
+      return {
+        write: async (bytes) => {
+          try {
+            await writeStdin(socket, bytes, signal);
+          } catch (error) {
+            throw asker.translated(signal.aborted ? new DOMException('interrupted', 'AbortError') : error, request);
+          }
+        },
+        [Symbol.dispose]: () => void socket.destroy(),
+      };
     },
     create: (path, object, signal) =>
       once({ method: 'POST', target: path, body: bodyOf('application/json', object) }, signal),

@@ -16,7 +16,8 @@ export class KubeFault extends Error {
     | 'too-many-pages'
     | 'unknown-host'
     | 'not-an-event'
-    | 'proxy-refused';
+    | 'proxy-refused'
+    | 'no-websocket';
 
   constructor(kind: KubeFault['kind'], options?: ErrorOptions) {
     super(kind, options);
@@ -131,6 +132,8 @@ function faultError(fault: KubeFault, context: KubeContext): SandwardenError {
       return failed('gave a list without an end', fault, context);
     case 'not-an-event':
       return failed('gave something in a watch that is no event', fault, context);
+    case 'no-websocket':
+      return failed('does not speak WebSocket', fault, context);
     case 'proxy-refused':
       return proxyRefused(fault, context);
   }

@@ -15,6 +15,8 @@ export interface KubeRequest {
   readonly target: string;
   /** The media types that are taken, `application/json` where absent. */
   readonly accept?: string;
+  /** What asks for another protocol (101) on the same connection. */
+  readonly upgrade?: Readonly<Record<string, string>>;
   readonly body?: { readonly type: string; readonly text: string };
 }
 
@@ -107,7 +109,7 @@ function agentOf(access: KubeAccess, { clientCertificate, clientKey }: Credentia
 
 function requestOptions(
   access: KubeAccess,
-  { method, target, accept = 'application/json', body }: KubeRequest,
+  { method, target, accept = 'application/json', upgrade, body }: KubeRequest,
   { token }: Credential,
   addresses: readonly LookupAddress[] | undefined,
 ): https.RequestOptions {
@@ -122,6 +124,7 @@ function requestOptions(
       host: server.host,
       accept,
       'accept-encoding': 'identity',
+      ...upgrade,
       ...(body === undefined ? {} : { 'content-type': body.type, 'content-length': Buffer.byteLength(body.text) }),
       ...(token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` }),
     },
@@ -146,6 +149,10 @@ function begin(
     request.on('response', (response) => {
       // Whoever ends reading early (a limit, an abort) has its reason; what Node says then is no news.
       response.on('error', () => undefined);
+      resolve(response);
+    });
+    request.on('upgrade', (response, socket) => {
+      socket.on('error', () => undefined);
       resolve(response);
     });
     request.end(body);

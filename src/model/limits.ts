@@ -55,6 +55,10 @@ export const limits = {
   kubeRequestTimeoutMs: 3_000,
   /** Deadline of one write to the Kubernetes API: admission webhooks may take 10 s each (their default deadline). */
   kubeWriteTimeoutMs: 30_000,
+  /** Bytes of one message to a container's stdin. */
+  kubeAttachBytes: 32 * 1024,
+  /** `--node --copy`: how long packing, and the way of the program to the node, may take. */
+  nodeCopyMs: 300_000,
   /** `--node`: deadline of one answer of the API. */
   nodeAnswerMs: 10_000,
   /** A debug pod that has not started within this time will not: its sandbox takes seconds where all is well. */

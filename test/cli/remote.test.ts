@@ -1,7 +1,8 @@
 // Goal: a node without SSH is looked at and mended as if one sat at it, and nothing of ours stays behind.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { execFileSync, spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { addNode } from '../../lab/kube-api/fleet.ts';
@@ -10,12 +11,15 @@ import { type KubeObject, listAt, textAt } from '../../lab/kube-api/objects.ts';
 import { type KubeServer, type KubeServerOptions, kubeServer } from '../../lab/kube-api/server.ts';
 import { commands } from '../../src/cli/frame/commands.ts';
 import type { Io } from '../../src/cli/frame/io.ts';
+import { packProgram } from '../../src/cli/remote/copy.ts';
 import { remoteRequest } from '../../src/cli/remote/options.ts';
+import { runOnNode } from '../../src/cli/remote/run.ts';
 import { run } from '../../src/cli/run.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 interface Rig extends AsyncDisposable {
   readonly api: KubeServer;
+  readonly io: Io;
   readonly out: { stdout: string; stderr: string };
   readonly pods: KubeObject[];
   sandwarden(...argv: string[]): Promise<number>;
@@ -33,7 +37,7 @@ interface RigOptions extends KubeServerOptions {
 
 async function rig(program: Program, { refuses, prepare, ...options }: RigOptions = {}): Promise<Rig> {
   const kubelet = scriptedKubelet(program, refuses);
-  const api = await kubeServer({ logOf: kubelet.logOf, ...options });
+  const api = await kubeServer({ logOf: kubelet.logOf, onStdin: kubelet.onStdin, ...options });
   addNode(api, 'n1', Date.now());
   prepare?.(api);
   kubelet.attach(api);
@@ -71,6 +75,7 @@ async function rig(program: Program, { refuses, prepare, ...options }: RigOption
   };
   return {
     api,
+    io,
     out,
     pods,
     sandwarden: (...argv) => run(argv, io),
@@ -159,6 +164,51 @@ describe('sandwarden --node', () => {
       'watch pods',
     ];
     assert.deepEqual(it.api.permissions(), needed);
+  });
+
+  test('--copy: the program arrives whole, runs, gets SIGTERM, and leaves nothing on the node', async () => {
+    const marks = () => readdirSync('/var/tmp').filter((each) => each.startsWith('sandwarden.'));
+    const before = marks();
+    // The node is this machine: what the pod is told to run in the node's root is run here.
+    const program: Program = async function* (pod, ending, stdin) {
+      const [shell = '', ...args] = commandOf(pod)
+        .slice(2)
+        .map((each) => each.replaceAll('$$(', '$('));
+      const child = spawn(shell, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+      child.stdin.on('error', () => undefined);
+      stdin.pipe(child.stdin);
+      ending.addEventListener('abort', () => child.kill('SIGTERM'));
+      const ended = new Promise<number>((done) => child.on('close', (code) => done(code ?? 1)));
+      for await (const chunk of child.stdout.setEncoding('utf8')) yield chunk as string;
+      return await ended;
+    };
+    await using bundle = await tempDir();
+    await mkdir(bundle.join('dist'));
+    const main = bundle.join('dist/sandwarden.js');
+    await writeFile(main, 'console.log(process.argv.slice(2).join("|")); process.exitCode = 20;');
+    // The real one has 120 MB.
+    const node = bundle.join('small-node');
+    await writeFile(node, `#!/bin/sh\nexec '${process.execPath}' "$@"\n`, { mode: 0o755 });
+    const packed = await packProgram(process.arch === 'x64' ? 'amd64' : process.arch, main, node);
+    await using it = await rig(program);
+    const argv = ['check', '-o', 'a b;$(x)'];
+    const request = remoteRequest(['--node', 'n1', '--copy', ...argv], commands) ?? assert.fail();
+    assert.equal(await runOnNode(request, it.io, packed), 20, it.out.stderr);
+    assert.equal(it.out.stdout, 'check|-o|a b;$(x)\n');
+    assert.deepEqual(marks(), before);
+    assert.ok(it.api.permissions().includes('get pods/attach'));
+
+    await writeFile(
+      main,
+      'process.on("SIGTERM", () => { console.log("told"); process.exit(130); }); console.log("up"); setInterval(() => {}, 1000);',
+    );
+    const deaf = await packProgram(process.arch === 'x64' ? 'amd64' : process.arch, main, node);
+    const ended = runOnNode(request, it.io, deaf);
+    await it.written(/up\n/);
+    it.interrupt();
+    assert.equal(await ended, 130);
+    assert.match(it.out.stdout, /told\n$/);
+    assert.deepEqual(marks(), before);
   });
 
   test('a log that breaks off goes on where it was: each byte once, also within a character', async () => {
@@ -280,7 +330,7 @@ describe('sandwarden --node', () => {
       says("chroot: failed to run command '/usr/local/bin/sandwarden': No such file\n", 127),
     );
     assert.equal(await bare.sandwarden('--node', 'n1', 'check'), 30);
-    assert.match(bare.out.stderr.replace(/\s+/g, ' '), /cannot be run on n1.*make install.*--program PATH/);
+    assert.match(bare.out.stderr.replace(/\s+/g, ' '), /cannot be run on n1.*--copy COMMAND.*--program PATH/);
     assert.deepEqual(left(bare.api), []);
   });
 

@@ -12,6 +12,8 @@ export interface RemoteRequest {
   readonly image?: string;
   /** Where the program is on the node. */
   readonly program: string;
+  /** Whether this program is copied to the node for the run, in place of using the one there. */
+  readonly copy: boolean;
   /** How long the pod may take to start, milliseconds. */
   readonly startMs: number;
   /** COMMAND and its options, as they were typed. */
@@ -28,11 +30,15 @@ type Name = (typeof names)[number];
 export function remoteRequest(argv: readonly string[], commands: readonly CommandSpec[]): RemoteRequest | undefined {
   if (!argv.some((each) => /^--node(?:=|$)/.test(each))) return undefined;
   const given = new Map<Name, string>();
-  let at = 0;
+  let [at, copy] = [0, false];
   for (; argv[at]?.startsWith('--'); at++) {
     const [, typed = '', inline] = /^--([^=]*)(?:=(.*))?$/s.exec(argv[at] ?? '') ?? [];
     const name = names.find((each) => each === typed);
     // `sandwarden --no-color anchor --node`: not ours.
+    if (typed === 'copy' && inline === undefined) {
+      copy = true;
+      continue;
+    }
     if (name === undefined && !given.has('node')) return undefined;
     if (name === undefined) throw usage(`'--${safeText(typed, 60)}' cannot stand between --node and COMMAND`);
     const value = inline ?? argv[++at];
@@ -52,6 +58,7 @@ export function remoteRequest(argv: readonly string[], commands: readonly Comman
     node: checkedNode(node),
     namespace: given.get('namespace') ?? 'kube-system',
     program: checkedProgram(given.get('program') ?? '/usr/local/bin/sandwarden'),
+    copy,
     startMs: startMs(given.get('start-timeout')),
     ...(image === undefined ? {} : { image }),
     ...(kubeconfig === undefined ? {} : { kubeconfig }),

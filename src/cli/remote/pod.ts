@@ -7,8 +7,10 @@ export interface DebugPod {
   readonly image: string;
   /** Whether the image may be pulled, or has to be on the node. */
   readonly pull: 'IfNotPresent' | 'Never';
-  readonly program: string;
-  readonly argv: readonly string[];
+  /** What is run on the node, as its root sees it. */
+  readonly command: readonly string[];
+  /** Whether something is written to its stdin, once. */
+  readonly stdin: boolean;
   /** Of the node: which dynamic loader its programs ask for. */
   readonly architecture: string;
   readonly env: Readonly<Record<string, string>>;
@@ -49,7 +51,8 @@ export function debugPod(of: DebugPod) {
           name: containerName,
           image: of.image,
           imagePullPolicy: of.pull,
-          command: ['/usr/sbin/chroot', '/host', of.program, ...of.argv],
+          command: literal(['/usr/sbin/chroot', '/host', ...of.command]),
+          ...(of.stdin ? { stdin: true, stdinOnce: true } : {}),
           env: Object.entries(of.env).map(([key, value]) => ({ name: key, value })),
           securityContext: { privileged: true },
           volumeMounts: [{ name: 'host-root', mountPath: '/host' }, ...mounts],
@@ -61,6 +64,6 @@ export function debugPod(of: DebugPod) {
 }
 
 /** Kubernetes' own tools replace `$(NAME)` in commands; what a person typed is meant as it is. */
-export function literal(argv: readonly string[]): string[] {
+function literal(argv: readonly string[]): string[] {
   return argv.map((each) => each.replaceAll('$(', '$$('));
 }

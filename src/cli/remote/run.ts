@@ -5,19 +5,21 @@ import { at, textOf } from '../../observe/json.ts';
 import { findKubeAccess } from '../../observe/kube/credentials.ts';
 import type { Io } from '../frame/io.ts';
 import { consoleHint, refusedSandbox } from './console.ts';
+import { packProgram, receiver } from './copy.ts';
 import { PodLife } from './life.ts';
 import { followLog } from './log.ts';
 import type { RemoteRequest } from './options.ts';
-import { containerName, debugPod, literal } from './pod.ts';
+import { containerName, debugPod } from './pod.ts';
 import type { Progress } from './progress.ts';
 import { checkNamespace, keptOut, type Target, targetOf } from './target.ts';
 
 /**
  * `sandwarden --node NAME COMMAND`: runs the program of a node on that node, through a debug pod, and gives its exit
  * code. Its output comes as it is written. The pod is removed whatever happens; at Ctrl-C it gets SIGTERM first, and
- * what it still says is shown; a second Ctrl-C does not wait for it.
+ * what it still says is shown; a second Ctrl-C does not wait for it. `given` is the packed program, for `--copy`; this
+ * one is packed where it is absent.
  */
-export async function runOnNode(request: RemoteRequest, io: Io): Promise<ExitCode> {
+export async function runOnNode(request: RemoteRequest, io: Io, given?: Buffer): Promise<ExitCode> {
   const access = await findKubeAccess({
     env: io.env,
     of: 'person',
@@ -36,7 +38,8 @@ export async function runOnNode(request: RemoteRequest, io: Io): Promise<ExitCod
   try {
     await checkNamespace(client, request.namespace, ending.signal);
     const target = await targetOf(client, request.node, ending.signal);
-    return await tryImages({ client, request, io, target, ending: ending.signal, impatient: impatient.signal });
+    const packed = request.copy ? (given ?? (await packProgram(target.architecture))) : undefined;
+    return await tryImages({ client, request, io, target, packed, ending: ending.signal, impatient: impatient.signal });
   } finally {
     stop();
     client.close();
@@ -48,6 +51,8 @@ interface Run {
   readonly request: RemoteRequest;
   readonly io: Io;
   readonly target: Target;
+  /** The program, where it is copied to the node. */
+  readonly packed: Buffer | undefined;
   /** The first Ctrl-C, and the second one. */
   readonly ending: AbortSignal;
   readonly impatient: AbortSignal;
@@ -75,9 +80,12 @@ async function tryImages(run: Run): Promise<ExitCode> {
 /** An exit code, or why another image is needed. */
 async function runPod(run: Run, image: string, pull: 'IfNotPresent' | 'Never'): Promise<number | { why: string }> {
   const { client, request, target, io, ending, impatient } = run;
-  const { node, namespace, program } = request;
+  const { node, namespace, program, argv } = request;
   const collection = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
-  const parts = { node, namespace, image, pull, program, argv: literal(request.argv), env: environment(io) };
+  const command = run.packed
+    ? ['/bin/sh', '-c', receiver, 'sh', String(run.packed.length), ...argv]
+    : [program, ...argv];
+  const parts = { node, namespace, image, pull, command, stdin: run.packed !== undefined, env: environment(io) };
   const pod = debugPod({ ...parts, architecture: target.architecture });
   ending.throwIfAborted();
   const uid = await create(run, collection, pod);
@@ -93,7 +101,8 @@ async function runPod(run: Run, image: string, pull: 'IfNotPresent' | 'Never'): 
     if (started.kind === 'no-image') return { why: started.why };
     if (started.kind === 'waiting') throw await notStarted(run, life, started.why);
     if (started.kind === 'broken') throw cannotRun(run, started.why);
-    await followLog(client, `${life.path}/log?container=${containerName}`, io.stdout, life);
+    const log = followLog(client, `${life.path}/log?container=${containerName}`, io.stdout, life);
+    await Promise.all([log, ...(run.packed ? [feed(client, life, run.packed)] : [])]);
     const ended = await life.until(({ kind }) => kind !== 'running' && kind !== 'waiting');
     if (ended.kind === 'gone') throw goneError(run);
     // chroot(1): 127 the program is not there, 126 it cannot be run.
@@ -102,6 +111,19 @@ async function runPod(run: Run, image: string, pull: 'IfNotPresent' | 'Never'): 
   } finally {
     ending.removeEventListener('abort', terminate);
     impatient.removeEventListener('abort', abandon);
+  }
+}
+
+/** Writes the program to the pod's stdin. A pod that ended meanwhile tells itself why. */
+async function feed(client: KubeClient, life: PodLife, bytes: Buffer): Promise<void> {
+  try {
+    using stdin = await client.attach(`${life.path}/attach?container=${containerName}&stdin=true`, life.signal);
+    await stdin.write(bytes);
+    // The connection is kept until the end: what is on its way would be lost with it.
+    await life.until(({ kind }) => kind !== 'running');
+  } catch (error) {
+    const { kind } = await life.until((now) => now.kind !== 'running', limits.nodeLogAgainMs);
+    if (kind === 'running') throw error;
   }
 }
 
@@ -134,7 +156,7 @@ function cannotRun({ request }: Run, why: string): SandwardenError {
   const { node, program } = request;
   const said = why === '' || why === 'Error' ? '' : `: ${why}`;
   return new SandwardenError('ERR_PRECONDITION', `${program} cannot be run on ${node}${said}`, {
-    hint: `Install Sandwarden there (make install), or say where it is: --node ${node} --program PATH COMMAND.`,
+    hint: `Copy this one there for the run: --node ${node} --copy COMMAND. Or say where it is: --program PATH.`,
   });
 }
 

@@ -65,6 +65,11 @@ export const job = pod(
   'Never',
 );
 
+/** `namespace/name`. */
+export function nameOf({ spec }: ClusterPod): string {
+  return `${spec.namespace}/${spec.name}`;
+}
+
 const volumes = Object.fromEntries(databases.map(({ spec }) => [`data-${spec.name}`, `pvc-${spec.name}`]));
 
 /** The cluster of the story, before the power cut: all but the sidecars, which come with the reboot. */

@@ -11,7 +11,7 @@ export interface ContainerOfPod {
 }
 
 /**
- * Whether the newest log of a container tells of a socket or a connection: what a CSI sidecar says that ends for want of
+ * Whether the newest log of a container tells of a socket or a connection, as a CSI sidecar does that ends for want of
  * its driver. Undefined where there is no log or nothing in it. Nothing of the log is kept.
  * Source: kubelet pkg/kubelet/kuberuntime/helpers.go BuildContainerLogsDirectory: NAMESPACE_NAME_UID/CONTAINER/N.log.
  */

@@ -24,7 +24,7 @@ export interface PlanOptions {
    * id's beginning.
    */
   readonly only: readonly { readonly code: string; readonly object?: string }[];
-  /** Whether CSI's sockets and the objects of the API may be acted on; not at boot, where nobody could wait for them. */
+  /** Whether CSI's sockets and the objects of the API may be acted on; not at boot, where nobody waits for them. */
   readonly storage?: boolean;
 }
 

@@ -166,7 +166,7 @@ export interface Plan {
   readonly refusals: readonly Refusal[];
   /** The pods that should start once the plan is done, as `namespace/name`. */
   readonly pods: readonly string[];
-  /** What follows by itself once the plan is done, and is waited for stage by stage; absent where nothing of CSI is in it. */
+  /** What follows by itself once the plan is done, and is waited for; absent where nothing of CSI is in it. */
   readonly storage?: StorageGoal;
 }
 

@@ -28,7 +28,7 @@ Examples:
   sandwarden check                 What is wrong here? Changes nothing.
   sandwarden heal                  Shows the plan, asks, mends, watches.
   sandwarden explain SW102         What does this code mean?
-  sandwarden --node NAME check     The same on another node, through a debug pod.
+  sandwarden --node NAME check     On a node without SSH, by a debug pod.
 
 Exit codes: 0 healthy, 10 warnings only, 20 errors found, 30 healing incomplete,
 64 wrong usage, 69 nothing could be observed, 70 a bug of Sandwarden,

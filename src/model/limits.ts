@@ -72,12 +72,12 @@ export const limits = {
   /** A log that breaks off is taken up again this often in a row, after this time. */
   nodeLogTries: 5,
   nodeLogAgainMs: 500,
-  /** `fleet`: deadline of each list with all its pages, and pods on a page of a table (200 bytes each). */
+  /** `fleet`: deadline of each list with all its pages; pods on a page of a table (200 bytes each). */
   fleetTimeoutMs: 60_000,
   fleetPageItems: 5_000,
   /** A node whose lease (renewed each 10 s) is older than this is frozen or cut off. */
   fleetHeartbeatMs: 40_000,
-  /** An event that repeats is written again after 5 min at the latest (client-go's spam filter); older ones are over. */
+  /** An event that repeats is written again after 5 min at the latest (client-go's spam filter). */
   fleetEventMs: 6 * 60_000,
   /** A pod younger than this is starting. */
   fleetYoungMs: 120_000,
@@ -86,7 +86,7 @@ export const limits = {
   /** CSI plugins, and states of pods, that are named for one node; and nodes that fill one screen. */
   fleetNames: 4,
   fleetRows: 20,
-  /** An exec plugin of a kubeconfig (aws, gke-gcloud-auth-plugin) that prints no credentials within this time is ended. */
+  /** An exec plugin of a kubeconfig (aws, gke-gcloud-auth-plugin) that prints nothing within this time is ended. */
   kubeExecMs: 30_000,
   /** How often one request is sent where the server says when to try again (429 and Retry-After). */
   kubeTries: 4,

@@ -19,7 +19,7 @@ import { type Figure, isOver, machineLine, show, table } from './report.ts';
 
 const starting = 'i=0; while [ $i -lt 200 ]; do i=$((i+1)); /bin/true; done';
 const clockUnit = 'sandwarden-clock.service';
-/** What any unit at this place costs: it does nothing. Ours comes first, so that neither takes the other's processor. */
+/** What any unit at this place costs: it does nothing, and comes after ours: neither takes the other's processor. */
 const referenceUnit = 'lab-reference.service';
 const reference = {
   [`/etc/systemd/system/${referenceUnit}`]: `[Unit]

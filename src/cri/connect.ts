@@ -15,6 +15,7 @@ import {
 import { authority, ConnectionFault, UnixSession } from './session.ts';
 import { containerConfig, sandboxConfig } from './spec.ts';
 import type { CriEvent, CriReader, CriRunner } from './types.ts';
+import { withPlainUnary } from './unary.ts';
 
 /** Deadlines in milliseconds; what is absent is taken from model/limits.ts. */
 export interface ConnectOptions {
@@ -36,7 +37,7 @@ export function connectCri(endpoint: string, options: ConnectOptions = {}): CriR
     acceptCompression: [],
     readMaxBytes: limits.criMessageBytes,
   });
-  const client = createClient(RuntimeService, transport);
+  const client = createClient(RuntimeService, withPlainUnary(session, transport, limits.criMessageBytes));
   const calls = callsOf(endpoint, {
     readTimeoutMs: options.readTimeoutMs ?? limits.criReadTimeoutMs,
     writeTimeoutMs: options.writeTimeoutMs ?? limits.criWriteTimeoutMs,

@@ -44,7 +44,13 @@ export function translateCriError(error: unknown, context: CallContext): Sandwar
   }
   const status = chain.find((each) => each instanceof ConnectError);
   if (status instanceof ConnectError) return statusError(status, error, context);
-  return failed(error instanceof Error ? error.message : String(error), error, context);
+  return failed(wordsOf(error), error, context);
+}
+
+/** Anything can be thrown, also what has no words: `{ toString: [] }`. */
+function wordsOf(error: unknown): string {
+  if (error instanceof Error) return error.message;
+  return typeof error === 'string' ? error : `an error that says nothing (${typeof error})`;
 }
 
 /** The error of connect(2) (or stat) on the socket, or undefined where `errno` is none of a socket's. */

@@ -31,9 +31,12 @@ export async function within<T>(deadline: Deadline, call: () => Promise<T>): Pro
   try {
     return await Promise.race(races);
   } finally {
-    settled.abort();
+    settled.abort(over);
   }
 }
+
+/** Why what watches over a call is let go. One for all: an error with its stack for each call costs as much as it. */
+const over = new Error('the call has ended');
 
 async function interrupted(clock: Clock, signal: AbortSignal, settled: AbortSignal, doing: string): Promise<never> {
   await aborted(signal, settled);

@@ -9,11 +9,12 @@ import { awaitStorage, withStages } from './await-storage.ts';
 import { applyBudget } from './budget.ts';
 import { confirm } from './confirm.ts';
 import type { RunMode } from './entries.ts';
+import { readIdentity } from './identity.ts';
 import type { Journal } from './journal.ts';
 import { openIntents, resolveLeftovers } from './leftovers.ts';
 import type { Identity, Look, World } from './ports.ts';
 import type { OnProgress, Resumed } from './progress.ts';
-import { elapsedMs, readIdentity, runActions, Stop } from './run.ts';
+import { elapsedMs, runActions, Stop } from './run.ts';
 import type { HealState } from './state-dir.ts';
 import { notChecked, verify } from './verify.ts';
 

@@ -13,8 +13,8 @@ import { restartKubelet } from './actions/restart-kubelet.ts';
 import { isSameRuntime, restartRuntime } from './actions/restart-runtime.ts';
 import { setAllowedCpus } from './actions/set-allowed-cpus.ts';
 import { unlinkSocket } from './actions/unlink-socket.ts';
-import { within } from './deadline.ts';
 import type { Entry } from './entries.ts';
+import { readIdentity } from './identity.ts';
 import type { Journal } from './journal.ts';
 import type { Backups } from './node-changes.ts';
 import type { Identity, World } from './ports.ts';
@@ -88,8 +88,9 @@ export async function runActions(actions: readonly Action[], run: Run): Promise<
         for (const index of lane) outcomes[index] = await runOne(actions[index] as Action, index, run, turn);
       }
     };
-    // Twice as many are prepared (read again, written down) as may be under way: the runtime never waits for us.
-    const workers = stage.inFlight === 1 ? 1 : 2 * stage.inFlight;
+    // More are prepared (read again, written down) than may be under way: the runtime never waits for us, and those
+    // who read at once share a listing and a sync of the journal.
+    const workers = stage.inFlight === 1 ? 1 : limits.preparedPerAct * stage.inFlight;
     const ends = await Promise.allSettled(Array.from({ length: workers }, worker));
     // What is under way elsewhere has ended by now, so a bug of ours leaves nothing behind.
     bug ??= ends.find((each) => each.status === 'rejected')?.reason;
@@ -323,13 +324,6 @@ export function identitySurprise(before: Identity, now: Identity): string | unde
     return 'kubelet was restarted meanwhile';
   }
   return undefined;
-}
-
-/** The runtime and the kubelet that answer now. Throws ERR_SOCKET_HUNG after its deadline. */
-export function readIdentity(run: { readonly world: World; readonly signal: AbortSignal }): Promise<Identity> {
-  const ms = limits.criReadTimeoutMs + limits.connectTimeoutMs;
-  const doing = 'looking which runtime and which kubelet run';
-  return within({ clock: run.world.clock, ms, doing, signal: run.signal }, () => run.world.readIdentity());
 }
 
 interface OutcomeFields {

@@ -41,6 +41,8 @@ export const limits = {
 
   /** safety.md, budgets. */
   removalsInFlight: 4,
+  /** How many acts are read again and written down for each that may be under way; those wait for their turn. */
+  preparedPerAct: 5,
   removalsPerRun: 200,
   removalsShareOfNode: 0.5,
   attemptsPerObject: 3,
@@ -174,6 +176,8 @@ export const limits = {
   /** Deadline of a whole look, and of a restart of the runtime until CRI answers. */
   lookTimeoutMs: 60_000,
   restartTimeoutMs: 180_000,
+  /** systemd calls a simple service started before its process has its name; then it has this long to be seen. */
+  kubeletSeenTimeoutMs: 30_000,
   /** Deadline of writing a few files and of asking containerd and systemd whether they take them. */
   filesTimeoutMs: 60_000,
   /** After Ctrl-C, how long a call that is under way is waited for. */

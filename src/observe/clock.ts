@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../model/clock.ts';
 import { isSandwardenError } from '../model/errors.ts';
 import type { ClockFacts } from '../model/node.ts';
@@ -22,17 +21,24 @@ export function systemClock(): Clock {
       };
       return start.uptimeNs + process.hrtime.bigint() - start.hrtimeNs;
     },
-    sleep: async (ms, signal) => {
-      signal?.throwIfAborted();
-      try {
-        await sleep(ms, undefined, signal ? { signal } : {});
-      } catch (error) {
-        // Node wraps the reason in an AbortError; the port promises the reason itself.
-        if (signal?.aborted) throw signal.reason;
-        throw error;
-      }
-    },
+    sleep,
   };
+}
+
+/** Node's own promise of a timer makes an error for each that is let go; healing lets thousands go. */
+function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const letGo = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', letGo);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', letGo, { once: true });
+  });
 }
 
 /** The first number of /proc/uptime in nanoseconds. */

@@ -1,5 +1,5 @@
-// Goal: `watch kernel` ends when it should, writes nothing else, and refuses garbage. What it finds in a ring is held by
-// test/watch/kernel.test.ts; nothing is written into this machine's.
+// Goal: `watch kernel` ends when it should, writes nothing else, and refuses garbage. What it finds in a ring
+// is held by test/watch/kernel.test.ts; nothing is written into this machine's.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { sandwarden } from './spawn.ts';

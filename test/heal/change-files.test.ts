@@ -101,6 +101,34 @@ describe('heal', () => {
     assert.match(outcome.stopped?.hint ?? '', new RegExp(`heal --undo ${(await runOf(node)).slice(0, 8)}`));
   });
 
+  test('kubelet is waited for until its process has its name', async () => {
+    const node = configNode();
+    const running = node.world.identity;
+    let unseen = 0;
+    node.world.before = (call, unit) => {
+      if (call === 'restart' && unit === 'kubelet.service') unseen = 3;
+      if (call !== 'identity') return;
+      node.world.identity = { ...node.world.identity, kubeletRunning: unseen === 0 };
+      if (unseen > 0) unseen -= 1;
+    };
+    const { outcome } = await heal(node);
+    assert.equal(running.kubeletRunning, true);
+    assert.deepEqual(results(outcome), allDone);
+    node.world.before = () => undefined;
+  });
+
+  test('a kubelet that does not come is said', async () => {
+    const node = configNode();
+    let isDown = false;
+    node.world.before = (call, unit) => {
+      if (call === 'restart') isDown = unit === 'kubelet.service';
+      if (call === 'identity' && isDown) node.world.identity = { ...node.world.identity, kubeletRunning: false };
+    };
+    const { outcome } = await heal(node);
+    assert.deepEqual(results(outcome), ['write-config done', 'restart-runtime done', 'restart-kubelet failed']);
+    assert.match(outcome.stopped?.message ?? '', /kubelet.service was restarted, but no kubelet runs now/);
+  });
+
   test('an order that systemd does not show is taken back, with its folder', async () => {
     const node = configNode((world) => {
       world.wanted.clear();

@@ -31,7 +31,7 @@ On a busy node the scopes of other pods in the same QoS class hide it (SW509).`,
   evidence: 'the slice, its `populated 0`, the handler of the sandbox',
   remedy: {
     tier: 'disruptive',
-    text: 'Hold the slice with a delegated scope and one living process in it, or one for the whole QoS class: an anchor.',
+    text: 'Hold the slice, or its whole QoS class, with an anchor: a delegated scope with one living process.',
   },
   sources: [
     'systemd src/core/cgroup.c unit_get_own_mask, unit_get_delegate_mask',

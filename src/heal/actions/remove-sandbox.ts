@@ -5,7 +5,7 @@ import { safeText } from '../../model/safe-text.ts';
 import { within } from '../deadline.ts';
 import type { ActContext, Check, Done, Fresh, Performer } from './action.ts';
 
-/** StopPodSandbox where the runtime needs it, RemovePodSandbox, then a listing that no longer has it. Never past CRI. */
+/** StopPodSandbox where it is needed, RemovePodSandbox, then a listing that no longer has it. Never past CRI. */
 export const removeSandbox: Performer = {
   kind: 'remove-sandbox',
   inFlight: limits.removalsInFlight,

@@ -2,6 +2,7 @@ import { SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
 import type { Action, RestartGuard } from '../../model/plan.ts';
 import { within } from '../deadline.ts';
+import { readIdentity } from '../identity.ts';
 import type { Identity } from '../ports.ts';
 import type { ActContext, Check, Done, Performer } from './action.ts';
 
@@ -19,12 +20,12 @@ export function isSameRuntime(a: Identity, b: Identity): boolean {
 }
 
 /** Restarts the unit and gives who answers then. */
-export async function restarted(unit: string, { world, signal }: ActContext): Promise<Identity> {
+export async function restarted(unit: string, context: ActContext): Promise<Identity> {
+  const { world, signal } = context;
   const { clock } = world;
   const doing = `the restart of ${unit}`;
   await within({ clock, ms: limits.restartTimeoutMs, doing, signal }, () => world.restartUnit(unit));
-  const ms = limits.criReadTimeoutMs + limits.connectTimeoutMs;
-  return await within({ clock, ms, doing: `looking at ${unit}`, signal }, () => world.readIdentity());
+  return await readIdentity(context);
 }
 
 function check(action: Action, { identity }: ActContext): Promise<Check> {

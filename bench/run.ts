@@ -3,6 +3,7 @@
  * `run.ts [--assert] [--repetitions N] [NAME…]`; with --assert a figure beyond its limit fails.
  */
 import { parseArgs } from 'node:util';
+import { benchBootUnit } from './boot-unit.ts';
 import { benchCgroups } from './cgroups.ts';
 import { benchCheck, benchMemory } from './check.ts';
 import { benchFleet } from './fleet.ts';
@@ -17,6 +18,7 @@ const benches: Readonly<Record<string, (repetitions: number) => Promise<Figure[]
   check: benchCheck,
   memory: benchMemory,
   cgroups: benchCgroups,
+  boot: benchBootUnit,
   heal: benchHeal,
   watch: benchWatch,
   incident: benchIncident,

@@ -1,0 +1,88 @@
+/**
+ * What the boot hook's unit adds to a normal boot: a real systemd of this machine, as process 1 of namespaces of its
+ * own, starts it and a unit that does nothing in turns. Not emulated, so the milliseconds are this machine's.
+ */
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { planUnits, unitFolder, unitNames } from '../src/boot/install/units.ts';
+import { type RealSystemd, realSystemd, withoutSystemd } from '../test/helpers/real-systemd.ts';
+import { tempDir } from '../test/helpers/temp.ts';
+import { median } from './measure.ts';
+import { type Figure, show } from './report.ts';
+
+const reference = 'does-nothing.service';
+
+/** Empty where no systemd of its own can be started; it says why. */
+export async function benchBootUnit(repetitions: number): Promise<Figure[]> {
+  if (withoutSystemd !== false) {
+    process.stdout.write(`boot: left out, ${withoutSystemd}\n`);
+    return [];
+  }
+  await using node = await tempDir();
+  makeNode(node.path);
+  await using systemd = await realSystemd();
+  writeUnits(systemd.root(), node.path);
+  await systemd.run('systemctl', 'daemon-reload');
+  const took = { ours: [] as number[], nothing: [] as number[] };
+  for (let round = 0; round < repetitions; round++) {
+    took.nothing.push(await startedMs(systemd, reference));
+    // Another boot: nothing of this one is known yet.
+    rmSync(join(node.path, 'run/sandwarden'), { recursive: true, force: true });
+    took.ours.push(await startedMs(systemd, unitNames.clock));
+  }
+  const [ours, nothing] = [median(took.ours), median(took.nothing)];
+  return [
+    {
+      name: 'boot: the unit at a normal boot',
+      value: ours,
+      unit: 'ms',
+      limit: 5,
+      from: `from its start to its end by systemd; one with /bin/true takes ${show(nothing)} ms; median of ${repetitions}`,
+    },
+  ];
+}
+
+/** The files that early.sh looks at, of a node that was shut down in order. */
+function makeNode(root: string): void {
+  for (const folder of ['run', 'var/lib/sandwarden', 'etc/sandwarden']) {
+    mkdirSync(join(root, folder), { recursive: true });
+  }
+  symlinkSync('/proc', join(root, 'proc'));
+  writeFileSync(join(root, 'var/lib/sandwarden/clean'), 'clean\n');
+}
+
+function writeUnits(rootOfSystemd: string, node: string): void {
+  const layout = {
+    title: 'containerd and kubelet',
+    boot: 'containerd',
+    runtimeUnit: 'containerd.service',
+    kubeletUnits: ['kubelet.service'],
+    containerdRoot: '/var/lib/containerd',
+    from: [],
+  } as const;
+  const early = join(import.meta.dirname, '../src/boot/early.sh');
+  const program = { node: process.execPath, script: '/nonexistent/sandwarden.js', early };
+  const options = { clockFloor: true, bootHeal: true, syncWaitMs: 0, limitMs: 60_000 };
+  const { files } = planUnits(layout, program, options);
+  const unit = files.find(({ path }) => path === `${unitFolder}/${unitNames.clock}`);
+  if (unit === undefined) throw new Error('there is no unit for the clock');
+  const folder = join(rootOfSystemd, unitFolder);
+  // Mounts and targets are not what is measured; the files are those of a folder.
+  const content = unit.content
+    .replace('[Unit]', '[Unit]\nDefaultDependencies=no')
+    .replace('[Service]', `[Service]\nEnvironment=SANDWARDEN_ROOT=${node}`);
+  writeFileSync(join(folder, unitNames.clock), content);
+  const idle = '[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n';
+  writeFileSync(join(folder, reference), idle);
+}
+
+/** Milliseconds from a unit's start to its end, by systemd's own clock; the unit is stopped again. */
+async function startedMs(systemd: RealSystemd, unit: string): Promise<number> {
+  await systemd.run('systemctl', 'start', unit);
+  const properties = ['InactiveExitTimestampMonotonic', 'ActiveEnterTimestampMonotonic', 'ExecMainStatus'];
+  const shown = await systemd.run('systemctl', 'show', unit, ...properties.map((each) => `--property=${each}`));
+  const value = (name: string) => Number(new RegExp(`^${name}=(\\d+)$`, 'm').exec(shown)?.[1] ?? Number.NaN);
+  if (value('ExecMainStatus') !== 0) throw new Error(`${unit} failed: ${shown}`);
+  await systemd.run('systemctl', 'stop', unit);
+  return (value('ActiveEnterTimestampMonotonic') - value('InactiveExitTimestampMonotonic')) / 1_000;
+}

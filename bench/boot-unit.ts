@@ -3,7 +3,8 @@
  * own, starts it and a unit that does nothing in turns. Not emulated, so the milliseconds are this machine's.
  */
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { bootConfPath, metaDbOf, sandboxesOf } from '../src/boot/boot-conf.ts';
 import { planUnits, unitFolder, unitNames } from '../src/boot/install/units.ts';
 import { type RealSystemd, realSystemd, withoutSystemd } from '../test/helpers/real-systemd.ts';
 import { tempDir } from '../test/helpers/temp.ts';
@@ -11,6 +12,7 @@ import { median } from './measure.ts';
 import { type Figure, show } from './report.ts';
 
 const reference = 'does-nothing.service';
+const containerdRoot = '/var/lib/containerd';
 
 /** Empty where no systemd of its own can be started; it says why. */
 export async function benchBootUnit(repetitions: number): Promise<Figure[]> {
@@ -37,7 +39,7 @@ export async function benchBootUnit(repetitions: number): Promise<Figure[]> {
       value: ours,
       unit: 'ms',
       limit: 5,
-      from: `from its start to its end by systemd; one with /bin/true takes ${show(nothing)} ms; median of ${repetitions}`,
+      from: `its start to its end by systemd; /bin/true takes ${show(nothing)} ms; median of ${repetitions}`,
     },
   ];
 }
@@ -47,6 +49,9 @@ function makeNode(root: string): void {
   for (const folder of ['run', 'var/lib/sandwarden', 'etc/sandwarden']) {
     mkdirSync(join(root, folder), { recursive: true });
   }
+  mkdirSync(join(root, sandboxesOf(containerdRoot)), { recursive: true });
+  mkdirSync(join(root, dirname(metaDbOf(containerdRoot))), { recursive: true });
+  writeFileSync(join(root, metaDbOf(containerdRoot)), '');
   symlinkSync('/proc', join(root, 'proc'));
   writeFileSync(join(root, 'var/lib/sandwarden/clean'), 'clean\n');
 }
@@ -57,7 +62,7 @@ function writeUnits(rootOfSystemd: string, node: string): void {
     boot: 'containerd',
     runtimeUnit: 'containerd.service',
     kubeletUnits: ['kubelet.service'],
-    containerdRoot: '/var/lib/containerd',
+    containerdRoot,
     from: [],
   } as const;
   const early = join(import.meta.dirname, '../src/boot/early.sh');
@@ -66,6 +71,9 @@ function writeUnits(rootOfSystemd: string, node: string): void {
   const { files } = planUnits(layout, program, options);
   const unit = files.find(({ path }) => path === `${unitFolder}/${unitNames.clock}`);
   if (unit === undefined) throw new Error('there is no unit for the clock');
+  const conf = files.find(({ path }) => path === bootConfPath);
+  if (conf === undefined) throw new Error('there is no boot.conf');
+  writeFileSync(join(node, bootConfPath), conf.content);
   const folder = join(rootOfSystemd, unitFolder);
   // Mounts and targets are not what is measured; the files are those of a folder.
   const content = unit.content

@@ -87,7 +87,7 @@ function* jobs(boot: Boot): Source {
 }
 
 function* refusals(boot: Boot, untilUs: number): Source {
-  for (let us = 25e6, round = 0; boot.startUs + us < untilUs; us += 600e6, round++) {
+  for (let us = 25e6; boot.startUs + us < untilUs; us += 600e6) {
     for (let n = 0; n < november.ghosts; n++) yield refusal(boot, us + n * 1_000, n);
   }
 }

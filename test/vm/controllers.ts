@@ -181,16 +181,6 @@ export async function watched(vm: Vm, body: () => Promise<void>): Promise<Change
   return said.filter((each) => each.type === 'change');
 }
 
-/** Ends the watch, and gives the sentences in which it sums up. */
-export async function endWatch(vm: Vm): Promise<readonly string[]> {
-  await vm.out('systemctl kill -s INT lab-watch');
-  const isOver = async () => (await vm.run('systemctl is-active -q lab-watch')).code !== 0;
-  await vm.waitFor('watch ends', isOver, { timeoutMs: slowMs, everyMs: 1_000 });
-  const end = JSON.parse(await vm.out(['tail', '-n', '1', watchFile])) as { type: string; summary: string[] };
-  assert.equal(end.type, 'end');
-  return end.summary;
-}
-
 /** What makes systemd look at a slice again, as kubelet's update of its QoS classes does. */
 export async function provoke(vm: Vm, slices: readonly string[] = qosSlices): Promise<void> {
   for (const slice of slices) await vm.out(`systemctl set-property --runtime ${slice} CPUWeight=2`);

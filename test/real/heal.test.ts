@@ -114,7 +114,7 @@ describe('heal on a real node', { skip, concurrency: 3 }, () => {
         await node.rig.cni({ del: 'hang' });
         const { exitCode, stdout } = await heal(node);
         assert.equal(exitCode, ExitCode.healingIncomplete, stdout);
-        assert.match(stdout, /StopPodSandbox.*(did not|within|deadline)/);
+        assert.match(stdout, /did\s+not\s+answer\s+RemovePodSandbox/);
         assert.deepEqual(await listed(node), ghosts);
         await node.rig.cni({ del: 'ok' });
       });

@@ -121,7 +121,9 @@ describe('sockets in the plugin folders', () => {
     await using alive = await startLabDriver(kubeletOf(dir.path), 'alive.example');
     await using dead = await startLabDriver(kubeletOf(dir.path), 'dead.example');
     await dead.kill();
-    const seen = await look(dir.path);
+    // A program of another test that opens a socket of this name during the look leaves it open whose this one is.
+    let seen = await look(dir.path);
+    for (let again = 0; again < 20 && seen.drivers[1]?.owned === undefined; again++) seen = await look(dir.path);
     assert.deepEqual(
       seen.drivers.map((each) => [each.name, each.state, each.owned]),
       [

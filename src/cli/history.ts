@@ -6,6 +6,7 @@ import { ExitCode, SandwardenError } from '../model/errors.ts';
 import { safeText } from '../model/safe-text.ts';
 import { systemClock } from '../observe/clock.ts';
 import type { Args } from './frame/command.ts';
+import { spanNs } from './frame/duration.ts';
 import type { Io } from './frame/io.ts';
 import { historyText } from './render/history-text.ts';
 import { jsonText } from './render/json.ts';
@@ -42,10 +43,10 @@ export interface Now {
 export function sinceFilter(typed: string, now: Now): (entry: Entry) => boolean {
   const duration = /^(\d{1,6})(s|m|min|h|d)$/.exec(typed);
   if (duration) {
-    const spanNs = BigInt(duration[1] ?? 0) * (UNIT_NS[duration[2] ?? ''] ?? 0n);
+    const mostNs = spanNs(duration[1] ?? '0', duration[2] ?? '');
     return ({ at }) => {
       const ago = at.bootId === now.bootId ? now.uptimeNs - at.uptimeNs : now.wallNs - at.wallNs;
-      return ago <= spanNs;
+      return ago <= mostNs;
     };
   }
   const ms = /^\d{4}-\d{2}-\d{2}/.test(typed) ? Date.parse(typed) : Number.NaN;
@@ -56,15 +57,6 @@ export function sinceFilter(typed: string, now: Now): (entry: Entry) => boolean 
   }
   return ({ at }) => at.wallNs >= BigInt(ms) * 1_000_000n;
 }
-
-const SECOND_NS = 1_000_000_000n;
-const UNIT_NS: Readonly<Record<string, bigint>> = {
-  s: SECOND_NS,
-  m: 60n * SECOND_NS,
-  min: 60n * SECOND_NS,
-  h: 3_600n * SECOND_NS,
-  d: 86_400n * SECOND_NS,
-};
 
 function thisBoot(): Now {
   const clock = systemClock();

@@ -16,6 +16,7 @@ import { plainBootId } from '../observe/log-line.ts';
 import { isErrno } from '../observe/read-file.ts';
 import { endOfJournal, readTimeline, type TimelineSource } from '../observe/timeline/read.ts';
 import type { Args } from './frame/command.ts';
+import { spanNs } from './frame/duration.ts';
 import type { Io } from './frame/io.ts';
 import { incidentHtml } from './render/incident-html.ts';
 import { incidentText } from './render/incident-text.ts';
@@ -62,8 +63,7 @@ export function readSince(typed: string | undefined, nowNs: bigint): bigint {
   const [, digits, unit] = /^(\d{1,6})(s|m|min|h|d|w)$/.exec(typed) ?? [];
   const isDate = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:?\d{2})?)?$/.test(typed);
   const ms = isDate ? Date.parse(typed.replace(' ', 'T')) : Number.NaN;
-  const sinceNs =
-    unit !== undefined ? nowNs - BigInt(digits ?? 0) * (UNIT_NS[unit] ?? 0n) : BigInt(ms || 0) * 1_000_000n;
+  const sinceNs = unit !== undefined ? nowNs - spanNs(digits ?? '0', unit) : BigInt(ms || 0) * 1_000_000n;
   if (unit === undefined && Number.isNaN(ms)) {
     throw new SandwardenError('ERR_USAGE', `'${shown}' is no time for '--since'`, {
       hint: "Write a duration ('12h', '2d', '3w') or a date ('2025-11-13', '2025-11-13T06:00:00Z').",
@@ -82,16 +82,6 @@ export function readSince(typed: string | undefined, nowNs: bigint): bigint {
   }
   return sinceNs;
 }
-
-const SECOND_NS = 1_000_000_000n;
-const UNIT_NS: Readonly<Record<string, bigint>> = {
-  s: SECOND_NS,
-  m: 60n * SECOND_NS,
-  min: 60n * SECOND_NS,
-  h: 3_600n * SECOND_NS,
-  d: 86_400n * SECOND_NS,
-  w: 604_800n * SECOND_NS,
-};
 
 async function journalOf(path: string | undefined): Promise<TimelineSource['journal']> {
   if (path === undefined) return undefined;

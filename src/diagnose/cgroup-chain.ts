@@ -2,11 +2,12 @@ import type { Finding, Link } from '../model/finding.ts';
 import { limits } from '../model/limits.ts';
 import { describePod } from '../model/sandbox.ts';
 import { lastPart, stopsOf, treeOf } from './cgroup-facts.ts';
-import { describeParties, sliceName, times } from './controller-fight.ts';
+import { describeParties, sliceName } from './controller-fight.ts';
 import { flapsOf } from './controller-flaps.ts';
 import type { Facts } from './facts.ts';
 import { spanOf } from './span.ts';
 import { describeDuration, isCurrent } from './time.ts';
+import { shortList, times } from './words.ts';
 
 /** Whether a finding tells of cgroups alone: the pods it names start, and are killed again. */
 export function isOfCgroups({ code }: Finding): boolean {
@@ -137,8 +138,4 @@ function crashLoop(facts: Facts, errors: readonly Finding[]): Link | undefined {
 function podsOf(findings: readonly Finding[]): string {
   const pods = new Set(findings.flatMap((each) => each.pods)).size;
   return `${pods} ${pods === 1 ? 'pod' : 'pods'}`;
-}
-
-function shortList(names: readonly string[]): string {
-  return names.length > 4 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', ');
 }

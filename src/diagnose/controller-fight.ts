@@ -1,6 +1,7 @@
 import type { ControllerChange, ControllerChanges, ControllerWriter } from '../model/controller-changes.ts';
 import type { Moment } from '../model/records.ts';
 import { describeDuration } from './time.ts';
+import { times } from './words.ts';
 
 /** Processes of one name that took a controller away, or put it back. */
 export interface Party {
@@ -71,11 +72,6 @@ export function partiesOf(writers: readonly ControllerWriter[]): Party[] {
 /** The last part of a slice's path; the root is named as what it is. */
 export function sliceName(path: string): string {
   return path === '/' ? 'the root' : path.slice(path.lastIndexOf('/') + 1);
-}
-
-/** `once`, `twice`, `6 times`. */
-export function times(count: number): string {
-  return count === 1 ? 'once' : count === 2 ? 'twice' : `${count} times`;
 }
 
 /** The nanoseconds between two moments: by the kernel's count where both have it. */

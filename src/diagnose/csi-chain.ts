@@ -4,6 +4,7 @@ import { causesOf } from './causes.ts';
 import { type BackedOff, backedOff } from './csi-facts.ts';
 import type { Facts } from './facts.ts';
 import { causeNodes, describeCause, otherCause } from './storm-chain.ts';
+import { shortList } from './words.ts';
 
 /** The links from the node plugin that cannot start to the pods that wait for volumes, oldest first. */
 export function csiLinks(facts: Facts, findings: readonly Finding[]): Link[] {
@@ -123,8 +124,4 @@ export function endsTheChain(findings: readonly Finding[]): { code: string; text
 
 function plain(text: string): string {
   return text.replace(/\.$/, '');
-}
-
-function shortList(names: readonly string[]): string {
-  return names.length > 4 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', ');
 }

@@ -4,9 +4,9 @@ import { describePod, describeSandbox } from '../model/sandbox.ts';
 import type { Cure, Ghost, GhostCode } from './cure.ts';
 import type { Facts } from './facts.ts';
 import { describeDate, describeDuration } from './time.ts';
-import { times } from './times.ts';
 import type { ListedSandbox } from './views.ts';
 import { kubeletVersion } from './views.ts';
+import { times } from './words.ts';
 
 /** The findings of one code over all cures; `whyOf` says why in the rule's words. */
 export function ghostFindings(facts: Facts, code: GhostCode, whyOf: (ghost: Ghost, cure: Cure) => string): Finding[] {

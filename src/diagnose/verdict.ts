@@ -5,6 +5,7 @@ import { isOfCgroups } from './cgroup-chain.ts';
 import type { Facts } from './facts.ts';
 import { describeKubelet } from './ghost-finding.ts';
 import { describeDuration } from './time.ts';
+import { plural } from './words.ts';
 
 /** The one line a person reads first: how many pods are down and why; or that nothing is wrong. */
 export function verdictOf(facts: Facts, findings: readonly Finding[], state: Diagnosis['state']): string {
@@ -83,10 +84,6 @@ function whyUnobservable(facts: Facts): string {
   const { runtime, sandboxes } = facts.snapshot;
   const missing = !runtime.known ? runtime : !sandboxes.known ? sandboxes : undefined;
   return missing === undefined ? 'the runtime was not asked' : lowerFirst(missing.message.replace(/\.$/, ''));
-}
-
-function plural(number: number, one: string, many: string): string {
-  return `${number} ${number === 1 ? one : many}`;
 }
 
 /** `The clock` → `the clock`, but `CNI` and `kubelet` stay. */

@@ -1,7 +1,7 @@
 import type { Pod } from '../model/node.ts';
 import type { NameHeld } from '../model/records.ts';
 import type { Sandbox } from '../model/sandbox.ts';
-import { times } from './times.ts';
+import { times } from './words.ts';
 
 /** Whether kubelet wants to run a pod, and how that is known. What is not known is never taken for a yes. */
 export interface Wanted {

@@ -1,4 +1,4 @@
-import type { Clock } from '../model/clock.ts';
+import { pause } from '../model/clock.ts';
 import { isSandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import { type Observed, unknown } from '../model/observed.ts';
@@ -34,7 +34,7 @@ export async function awaitStorage(request: AwaitRequest): Promise<readonly Stag
     const timed = stages.map((each) => withTime(each, first, elapsedMs(clock, request.startedNs)));
     request.onStages(timed);
     if (over || signal.aborted || elapsedMs(clock, sinceNs) >= timeoutMs) return timed;
-    await pause(clock, signal);
+    await pause(clock, limits.csiPollMs, signal);
   }
 }
 
@@ -87,12 +87,4 @@ function withTime(now: StageNow, first: Map<StageName, number>, atMs: number): S
   const afterMs = first.get(now.name) ?? atMs;
   first.set(now.name, afterMs);
   return { ...now, afterMs };
-}
-
-async function pause(clock: Clock, signal: AbortSignal): Promise<void> {
-  try {
-    await clock.sleep(limits.csiPollMs, signal);
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
 }

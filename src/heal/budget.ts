@@ -206,7 +206,8 @@ function removalsText(now: number, wanted: number, most: number, context: Budget
   return `${now} of ${wanted} now: one run removes at most ${most} sandboxes (${rule}); ${next}`;
 }
 
-function keyOf(action: Action): string {
+/** An action on an object; two with one key are the same act. */
+export function keyOf(action: Action): string {
   return `${action.kind} ${action.target}`;
 }
 

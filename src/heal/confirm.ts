@@ -2,6 +2,7 @@ import { SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import { valueOr } from '../model/observed.ts';
 import type { Action, Plan } from '../model/plan.ts';
+import { keyOf } from './budget.ts';
 import { within } from './deadline.ts';
 import type { Identity, Look, World } from './ports.ts';
 import { elapsedMs, identitySurprise } from './run.ts';
@@ -74,10 +75,6 @@ function runtimeOf({ snapshot }: Look): Identity {
   const processes = valueOr(snapshot.processes, undefined);
   if (processes?.runtimePid === undefined || processes.runtimeStartedUptimeNs === undefined) return {};
   return { runtimePid: processes.runtimePid, runtimeStartedUptimeNs: processes.runtimeStartedUptimeNs };
-}
-
-function keyOf(action: Action): string {
-  return `${action.kind} ${action.target}`;
 }
 
 function guardText(action: Action): string {

@@ -1,4 +1,4 @@
-import type { Clock } from '../model/clock.ts';
+import { pause } from '../model/clock.ts';
 import { isSandwardenError } from '../model/errors.ts';
 import { chooseSandbox, type SandboxOrder } from '../model/kubelet-choice.ts';
 import { limits } from '../model/limits.ts';
@@ -140,13 +140,4 @@ function uidsOf(snapshot: Snapshot): Map<string, Set<string>> {
 function recoveryOf(recovered: readonly string[], waiting: ReadonlyMap<string, string>, tookMs: number): Recovery {
   const state = waiting.size === 0 ? 'recovered' : recovered.length === 0 ? 'not-yet' : 'partly';
   return { state, tookMs, recovered, waiting: [...waiting].map(([pod, why]) => ({ pod, why })) };
-}
-
-/** Waits, or less where the signal is aborted; the loop looks at the signal itself. */
-async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await clock.sleep(ms, signal);
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
 }

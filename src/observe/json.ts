@@ -1,3 +1,5 @@
+import { momentOfText } from './kubelet-log.ts';
+
 /** The member of an object of others; undefined where it is none or has none. */
 export function member(of: unknown, key: string): unknown {
   return typeof of === 'object' && of !== null ? (of as Readonly<Record<string, unknown>>)[key] : undefined;
@@ -21,4 +23,9 @@ export function listOf(value: unknown): readonly unknown[] {
 /** A count; 0 where it is none. */
 export function countOf(value: unknown): number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : 0;
+}
+
+/** A date as the API writes one (RFC 3339), nanoseconds since 1970; undefined where it is none. */
+export function dateOf(value: unknown): bigint | undefined {
+  return momentOfText(textOf(value) ?? '')?.wallNs;
 }

@@ -5,20 +5,12 @@ import { kernelKinds } from '../model/kernel.ts';
 import { snapshotFormat } from '../model/snapshot.ts';
 import { handlerSchema, kubeletConfigSchema, runtimeConfigSchema } from './config/schema.ts';
 import { csiSchema, podDetailFields, volumesSchema } from './csi/schema.ts';
+import { big, count, flag, optional, text } from './schema-parts.ts';
 
 /**
  * The snapshot file: the types of src/model as JSON, with every bigint as a decimal text.
  * What a file has beyond them is dropped.
  */
-const big = v.pipe(
-  v.string(),
-  v.regex(/^-?\d{1,20}$/, 'must be a whole number written as text'),
-  v.transform((text) => BigInt(text)),
-);
-const text = v.string();
-const flag = v.boolean();
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const optional = v.exactOptional;
 
 const codes = [...Object.keys(errorCodes), 'ERR_NOT_ASKED'] as (keyof typeof errorCodes | 'ERR_NOT_ASKED')[];
 const unknownSchema = v.object({ known: v.literal(false), code: v.picklist(codes), message: text, hint: text });

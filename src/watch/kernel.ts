@@ -1,4 +1,4 @@
-import type { Clock } from '../model/clock.ts';
+import { type Clock, pause } from '../model/clock.ts';
 import type { KernelLog, KernelSign } from '../model/kernel.ts';
 import { limits } from '../model/limits.ts';
 import { KernelLogReader } from '../observe/kernel/kernel-log.ts';
@@ -58,7 +58,7 @@ export async function followKernel(options: KernelFollowOptions): Promise<Kernel
       const emptied = readSome(device, take);
       // By its place in the ring, not by its date: the clock of the kernel's log drifts by seconds in days.
       if (emptied) isOld = false;
-      await (emptied ? pause(clock, signal) : new Promise<void>((resolve) => setImmediate(resolve)));
+      await (emptied ? pause(clock, limits.kmsgPollMs, signal) : new Promise<void>((resolve) => setImmediate(resolve)));
     }
   } finally {
     device.close();
@@ -74,12 +74,4 @@ function readSome(device: KmsgDevice, take: (bytes: Buffer) => void): boolean {
     if (read !== 'overwritten') take(read);
   }
   return false;
-}
-
-async function pause(clock: Clock, signal: AbortSignal): Promise<void> {
-  try {
-    await clock.sleep(limits.kmsgPollMs, signal);
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
 }

@@ -8,7 +8,6 @@ import { cgroupData } from '../../src/cli/render/cgroup-json.ts';
 import { cgroupText } from '../../src/cli/render/cgroup-text.ts';
 import { jsonText } from '../../src/cli/render/json.ts';
 import { columnsOf } from '../../src/cli/render/layout.ts';
-import type { Style } from '../../src/cli/render/style.ts';
 import type { CgroupFacts } from '../../src/model/cgroups.ts';
 import { isSafeText } from '../../src/model/safe-text.ts';
 import { readCgroups } from '../../src/observe/cgroup/cgroups.ts';
@@ -18,14 +17,7 @@ import { readRecording } from '../helpers/recording.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { assertGolden } from './golden.ts';
 import { sandwarden } from './spawn.ts';
-
-const styles: Readonly<Record<string, Style>> = {
-  '40': { width: 40, colour: false, unicode: true },
-  '80': { width: 80, colour: false, unicode: true },
-  '120': { width: 120, colour: false, unicode: true },
-  'ascii-80': { width: 80, colour: false, unicode: false },
-  'colour-80': { width: 80, colour: true, unicode: true },
-};
+import { styles } from './styles.ts';
 
 function recorded(name: 'cgroup-flapping' | 'normal-reboot') {
   const snapshot = readRecording(name, { allCgroups: true });

@@ -6,7 +6,6 @@ import { describe, test } from 'node:test';
 import { candidates } from '../../src/cli/complete.ts';
 import { columnsOf } from '../../src/cli/render/layout.ts';
 import { podText } from '../../src/cli/render/pod-text.ts';
-import type { Style } from '../../src/cli/render/style.ts';
 import { explainPod } from '../../src/diagnose/explain-pod.ts';
 import { buildFacts } from '../../src/diagnose/facts.ts';
 import { known } from '../../src/model/observed.ts';
@@ -21,6 +20,7 @@ import { type RecordingName, readRecording } from '../helpers/recording.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { assertGolden } from './golden.ts';
 import { sandwarden } from './spawn.ts';
+import { styles } from './styles.ts';
 
 function explain(snapshot: Snapshot, name: string): PodExplanation {
   const facts = buildFacts(snapshot);
@@ -125,13 +125,6 @@ describe('the branches', () => {
   });
 });
 
-const styles: Readonly<Record<string, Style>> = {
-  '40': { width: 40, colour: false, unicode: true },
-  '80': { width: 80, colour: false, unicode: true },
-  '120': { width: 120, colour: false, unicode: true },
-  'ascii-80': { width: 80, colour: false, unicode: false },
-  'colour-80': { width: 80, colour: true, unicode: true },
-};
 const recorded: readonly (readonly [RecordingName, string])[] = [
   ['cgroup-flapping', 'web'],
   ['cgroup-flapping', 'be'],

@@ -15,6 +15,7 @@ import { packProgram } from '../../src/cli/remote/copy.ts';
 import { remoteRequest } from '../../src/cli/remote/options.ts';
 import { runOnNode } from '../../src/cli/remote/run.ts';
 import { run } from '../../src/cli/run.ts';
+import { remotePermissions } from '../helpers/remote-permissions.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 interface Rig extends AsyncDisposable {
@@ -154,16 +155,7 @@ describe('sandwarden --node', () => {
   test('it needs these permissions and no others', async () => {
     await using it = await rig(says(''));
     await it.sandwarden('--node', 'n1', 'check');
-    const needed = [
-      'create pods',
-      'delete pods',
-      'get namespaces',
-      'get nodes',
-      'get pods/log',
-      'list pods',
-      'watch pods',
-    ];
-    assert.deepEqual(it.api.permissions(), needed);
+    assert.deepEqual(it.api.permissions(), remotePermissions);
   });
 
   test('--copy: the program arrives whole, runs, gets SIGTERM, and leaves nothing on the node', async () => {

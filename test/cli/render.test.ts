@@ -3,17 +3,9 @@ import { describe, test } from 'node:test';
 import { catalogueText, ruleText } from '../../src/cli/render/catalogue-text.ts';
 import { diagnosisText } from '../../src/cli/render/diagnosis-text.ts';
 import { outcomeText, planText } from '../../src/cli/render/plan-text.ts';
-import type { Style } from '../../src/cli/render/style.ts';
 import { diagnoses, emptyPlan, halfHealed, healed, plan, rules } from './fixtures.ts';
 import { assertGolden } from './golden.ts';
-
-const styles: Readonly<Record<string, Style>> = {
-  '40': { width: 40, colour: false, unicode: true },
-  '80': { width: 80, colour: false, unicode: true },
-  '120': { width: 120, colour: false, unicode: true },
-  'ascii-80': { width: 80, colour: false, unicode: false },
-  'colour-80': { width: 80, colour: true, unicode: true },
-};
+import { styles } from './styles.ts';
 
 for (const [styleName, style] of Object.entries(styles)) {
   describe(`text, ${styleName}`, () => {

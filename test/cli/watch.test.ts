@@ -5,7 +5,6 @@ import { describe, test } from 'node:test';
 import { readDuration } from '../../src/cli/frame/duration.ts';
 import type { Output } from '../../src/cli/frame/io.ts';
 import { columnsOf } from '../../src/cli/render/layout.ts';
-import type { Style } from '../../src/cli/render/style.ts';
 import { JsonWatchReport } from '../../src/cli/render/watch-json.ts';
 import type { WatchReport } from '../../src/cli/render/watch-report.ts';
 import { TextWatchReport } from '../../src/cli/render/watch-text.ts';
@@ -17,14 +16,7 @@ import { decodeSnapshot } from '../../src/observe/snapshot-file.ts';
 import { allControllers, besteffort, burstable, kubepods, ToldWatch } from '../helpers/watched-tree.ts';
 import { assertGolden } from './golden.ts';
 import { sandwarden } from './spawn.ts';
-
-const styles: Readonly<Record<string, Style>> = {
-  '40': { width: 40, colour: false, unicode: true },
-  '80': { width: 80, colour: false, unicode: true },
-  '120': { width: 120, colour: false, unicode: true },
-  'ascii-80': { width: 80, colour: false, unicode: false },
-  'colour-80': { width: 80, colour: true, unicode: true },
-};
+import { styles } from './styles.ts';
 
 class Sink implements Output {
   readonly takesColour = false;

@@ -1,4 +1,5 @@
 import { worldOverEmbedded } from '../../src/cli/demo-world.ts';
+import { eyesOf } from '../../src/cli/embedded-look.ts';
 import { connectCri } from '../../src/cri/connect.ts';
 import { diagnose } from '../../src/diagnose/diagnose.ts';
 import type { PodSpec } from '../../src/embedded/pod-spec.ts';
@@ -106,25 +107,12 @@ export function healerOf(cluster: CsiCluster, planOptions: PlanOptions = options
   const storage = cluster.storage();
   const asking = { flag: cluster.kubeconfig, hostname: nodeName, nodeName, timeoutMs };
   const look = async (): Promise<Look> => {
+    const eyes = eyesOf(node, cri);
     const snapshot = await observe({
-      clock: node.clock,
-      version: '0.0.0',
-      cri,
-      criEndpointInfo: { endpoint: node.endpoint, from: 'the embedded node', others: [] },
-      kubeletLogFile: node.kubeletLogFile,
-      runtimeLogFile: node.runtimeLogFile,
+      ...eyes,
       pods: await observePods(asking),
       askVolumes: () => observeVolumes(asking),
-      sources: {
-        node: async () => known(node.nodeFacts()),
-        clock: async () => known({ synchronized: false, hasRtc: false }),
-        boots: async () => known(node.boots),
-        runtimeUnit: async () => known({ name: 'containerd.service', activeState: 'active', subState: 'running' }),
-        kubelet: async () => known(node.kubeletFacts()),
-        processes: async () => known(node.processFacts()),
-        units: async () => known({ installed: [], calls: [], orders: [] }),
-        csi: async () => known(cluster.csiFacts()),
-      },
+      sources: { ...eyes.sources, csi: async () => known(cluster.csiFacts()) },
     });
     const listedUptimeNs = node.clock.uptimeNs();
     return { snapshot, diagnosis: diagnose(snapshot), plan: makePlan(snapshot, planOptions), listedUptimeNs };

@@ -9,6 +9,7 @@ import { kubeServer } from '../../lab/kube-api/server.ts';
 import { fleetReport } from '../../src/diagnose/fleet.ts';
 import { readFleet } from '../../src/observe/fleet/read.ts';
 import { listPodsOfNode } from '../../src/observe/kube/pods.ts';
+import { remotePermissions } from '../helpers/remote-permissions.ts';
 import { accessTo, clientOf } from './client-of.ts';
 
 /** What a role of the page allows, as `list pods`, sorted. */
@@ -45,14 +46,5 @@ test('check lists pods with nothing else', async () => {
 });
 
 test('--node: what test/cli/remote.test.ts measures stands there', async () => {
-  const measured = [
-    'create pods',
-    'delete pods',
-    'get namespaces',
-    'get nodes',
-    'get pods/log',
-    'list pods',
-    'watch pods',
-  ];
-  assert.deepEqual(await role('sandwarden-node'), measured);
+  assert.deepEqual(await role('sandwarden-node'), remotePermissions);
 });

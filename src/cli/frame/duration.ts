@@ -12,6 +12,11 @@ export function readDuration(typed: string, option: string, mostMs: number): num
   });
 }
 
+/** Nanoseconds of a whole number of a unit (`s`, `m`, `min`, `h`, `d`, `w`); which of them is taken, a caller says. */
+export function spanNs(digits: string, unit: string): bigint {
+  return BigInt(digits) * BigInt(UNIT_MS[unit] ?? 0) * 1_000_000n;
+}
+
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1_000,
@@ -19,4 +24,5 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   min: 60_000,
   h: 3_600_000,
   d: 86_400_000,
+  w: 604_800_000,
 };

@@ -1,5 +1,6 @@
 import { SandwardenError } from '../../model/errors.ts';
 import { findHeld } from '../../observe/name-held.ts';
+import { shellWord } from '../render/shell-word.ts';
 
 /**
  * What is said where not even a debug pod starts: its own sandbox is refused. Then only the node's console is left,
@@ -19,15 +20,10 @@ export function refusedSandbox(node: string, message: string, argv: readonly str
 
 /** The exact commands for a node's console. */
 export function consoleHint(node: string, argv: readonly string[]): string {
-  const command = `sandwarden ${argv.map(quoted).join(' ')}`;
+  const command = `sandwarden ${argv.map(shellWord).join(' ')}`;
   return (
     `At the console of ${node} (IPMI, serial line, hypervisor), as root: \`${command}\`. ` +
     'Where Sandwarden is not installed there: `crictl pods --state NotReady` shows what is left of before, ' +
     '`systemctl status containerd kubelet` who is down.'
   );
-}
-
-/** A word as a POSIX shell takes it. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

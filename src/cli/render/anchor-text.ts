@@ -2,6 +2,7 @@ import type { NodeUnit } from '../../boot/anchors/node-units.ts';
 import type { Anchor } from '../../systemd/anchors.ts';
 import { type ScopeSpec, scopeProperties } from '../../systemd/bus.ts';
 import { columnsOf, hang } from './layout.ts';
+import { shellWord } from './shell-word.ts';
 import { exact, paint, type Style, shown } from './style.ts';
 import { formatSpan } from './time.ts';
 
@@ -81,21 +82,21 @@ function paragraphs(rows: readonly (readonly string[])[], style: Style): string 
 export function scopeScript(scope: ScopeSpec): string {
   const properties = scopeProperties(scope, 0).map(([name, { signature, value }]) => {
     // The process that was started last.
-    const words = name === 'PIDs' ? '1 "$!"' : quoted(String(value));
+    const words = name === 'PIDs' ? '1 "$!"' : shellWord(String(value));
     return `  ${name} ${signature} ${words}`;
   });
   return [
     '#!/bin/sh',
     'set -eu',
-    `${scope.command.map(quoted).join(' ')} </dev/null >/dev/null 2>&1 &`,
+    `${scope.command.map(shellWord).join(' ')} </dev/null >/dev/null 2>&1 &`,
     'busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager \\',
     "  StartTransientUnit 'ssa(sv)a(sa(sv))' \\",
-    `  ${quoted(scope.name)} fail ${properties.length} \\`,
+    `  ${shellWord(scope.name)} fail ${properties.length} \\`,
     ...properties.map((each) => `${each} \\`),
     '  0',
     "# Without a bus, the same by systemd's own program:",
-    `#   systemd-run --scope --unit=${quoted(scope.name)} --slice=${quoted(scope.slice)} \\`,
-    `#     -p Delegate=yes -p DefaultDependencies=no --collect ${scope.command.map(quoted).join(' ')} &`,
+    `#   systemd-run --scope --unit=${shellWord(scope.name)} --slice=${shellWord(scope.slice)} \\`,
+    `#     -p Delegate=yes -p DefaultDependencies=no --collect ${scope.command.map(shellWord).join(' ')} &`,
     '',
   ].join('\n');
 }
@@ -104,18 +105,13 @@ export function scopeScript(scope: ScopeSpec): string {
 export function nodeScript(units: readonly NodeUnit[]): string {
   const lines = ['#!/bin/sh', 'set -eu'];
   for (const { path, text, link } of units) {
-    lines.push('', `install -D -m 644 /dev/stdin ${quoted(path)} <<'END_OF_FILE'`, `${text}END_OF_FILE`);
-    lines.push(`mkdir -p ${quoted(link.path.slice(0, link.path.lastIndexOf('/')))}`);
-    lines.push(`ln -sfn ${quoted(link.target)} ${quoted(link.path)}`);
+    lines.push('', `install -D -m 644 /dev/stdin ${shellWord(path)} <<'END_OF_FILE'`, `${text}END_OF_FILE`);
+    lines.push(`mkdir -p ${shellWord(link.path.slice(0, link.path.lastIndexOf('/')))}`);
+    lines.push(`ln -sfn ${shellWord(link.target)} ${shellWord(link.path)}`);
   }
   lines.push('', '# First held, then read anew: that is one of the moments at which systemd takes controllers away.');
   for (const { name, slice } of units) {
-    lines.push(`systemctl is-active --quiet ${quoted(slice)} && systemctl start ${quoted(name)}`);
+    lines.push(`systemctl is-active --quiet ${shellWord(slice)} && systemctl start ${shellWord(name)}`);
   }
   return `${lines.join('\n')}\nsystemctl daemon-reload\n`;
-}
-
-/** A word for a shell. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

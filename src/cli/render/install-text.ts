@@ -1,6 +1,7 @@
 import type { Conflict, Prepared, Step } from '../../boot/install/prepare.ts';
 import type { Removal } from '../../boot/install/uninstall.ts';
 import { hang, wrap } from './layout.ts';
+import { shellWord } from './shell-word.ts';
 import { exact, paint, type Style } from './style.ts';
 
 /** What `install --dry-run` prints: a shell script that does the same, without the checks. */
@@ -10,14 +11,17 @@ export function planScript({ layout, plan, steps, notes, conflicts }: Prepared):
   lines.push('set -eu', 'install -d -m 700 /var/lib/sandwarden');
   for (const { path, mode, content } of plan.files) {
     lines.push('', `# ${path}: ${stateOf(path, steps, conflicts)}`);
-    lines.push(`install -D -m ${mode.toString(8)} /dev/stdin ${quoted(path)} <<'END_OF_FILE'`);
+    lines.push(`install -D -m ${mode.toString(8)} /dev/stdin ${shellWord(path)} <<'END_OF_FILE'`);
     lines.push(`${content}END_OF_FILE`);
   }
   lines.push('');
   for (const { path, target } of plan.links) {
-    lines.push(`mkdir -p ${quoted(path.slice(0, path.lastIndexOf('/')))}`, `ln -sfn ${quoted(target)} ${quoted(path)}`);
+    lines.push(
+      `mkdir -p ${shellWord(path.slice(0, path.lastIndexOf('/')))}`,
+      `ln -sfn ${shellWord(target)} ${shellWord(path)}`,
+    );
   }
-  for (const step of steps) if (step.kind === 'remove') lines.push(`rm -f ${quoted(step.path)}`);
+  for (const step of steps) if (step.kind === 'remove') lines.push(`rm -f ${shellWord(step.path)}`);
   return `${lines.join('\n')}\nsystemctl daemon-reload\n`;
 }
 
@@ -78,9 +82,9 @@ export function notesText(notes: readonly string[], style: Style): string {
 /** What `uninstall --dry-run` prints. */
 export function removalScript({ manifest, paths, changed, restored }: Removal, purge: boolean): string {
   const gone = [...paths, ...changed].filter((path) => !restored.includes(path));
-  const lines = ['#!/bin/sh', 'set -eu', ...gone.map((path) => `rm -f ${quoted(path)}`)];
+  const lines = ['#!/bin/sh', 'set -eu', ...gone.map((path) => `rm -f ${shellWord(path)}`)];
   for (const path of restored) lines.push(`# ${path}: what --force replaced is put back`);
-  for (const path of manifest.folders.toReversed()) lines.push(`rmdir --ignore-fail-on-non-empty ${quoted(path)}`);
+  for (const path of manifest.folders.toReversed()) lines.push(`rmdir --ignore-fail-on-non-empty ${shellWord(path)}`);
   if (purge) lines.push('rm -rf /var/lib/sandwarden');
   return `${lines.join('\n')}\nsystemctl daemon-reload\n`;
 }
@@ -116,8 +120,4 @@ function wordOf(step: Step): string {
 function pathOf(step: Step): string {
   if (step.kind === 'write') return step.file.path;
   return step.kind === 'link' ? step.link.path : step.path;
-}
-
-function quoted(path: string): string {
-  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }

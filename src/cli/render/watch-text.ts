@@ -1,4 +1,5 @@
-import { describeFight, fightsOf, sliceName, times } from '../../diagnose/controller-fight.ts';
+import { describeFight, fightsOf, sliceName } from '../../diagnose/controller-fight.ts';
+import { times } from '../../diagnose/words.ts';
 import { type ControllerWriter, describeWriter } from '../../model/controller-changes.ts';
 import { limits } from '../../model/limits.ts';
 import type { Moment } from '../../model/records.ts';

@@ -8,7 +8,7 @@ import type { Facts } from '../facts.ts';
 import { inFlightErrors } from '../in-flight-errors.ts';
 import type { Rule } from '../rule.ts';
 import { agoNs, describeDuration } from '../time.ts';
-import { times } from '../times.ts';
+import { times } from '../words.ts';
 
 /** SW103: the name is held by a request that has not ended. */
 export const sw103: Rule = {

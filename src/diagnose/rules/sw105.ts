@@ -1,7 +1,7 @@
 import type { Finding } from '../../model/finding.ts';
 import { valueOr } from '../../model/observed.ts';
 import type { Rule } from '../rule.ts';
-import { times } from '../times.ts';
+import { times } from '../words.ts';
 
 /** SW105: the runtime cannot start, because two records have one name. */
 export const sw105: Rule = {

@@ -6,7 +6,7 @@ import { describePod, describeSandbox } from '../../model/sandbox.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { isCurrent } from '../time.ts';
-import { times } from '../times.ts';
+import { times } from '../words.ts';
 
 /** SW106: a sandbox cannot be stopped, so nothing new is created beside it. */
 export const sw106: Rule = {

@@ -6,8 +6,8 @@ import { describePod, describeSandbox } from '../../model/sandbox.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { agoNs, describeDuration, isCurrent } from '../time.ts';
-import { times } from '../times.ts';
 import type { ListedSandbox, PodView } from '../views.ts';
+import { times } from '../words.ts';
 
 /** SW107: kubelet should have removed it, twice over. */
 export const sw107: Rule = {

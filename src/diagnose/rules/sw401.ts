@@ -2,6 +2,7 @@ import { limits } from '../../model/limits.ts';
 import { valueOr } from '../../model/observed.ts';
 import type { Rule } from '../rule.ts';
 import { type CrashLoop, churnOf, loopingPods } from '../storm-facts.ts';
+import { plural } from '../words.ts';
 
 /** SW401: crash loops create containers far above what the node usually creates. */
 export const sw401: Rule = {
@@ -68,8 +69,4 @@ function describe({ pod, container, perMinute, attempt, from }: CrashLoop): stri
 
 function rate(perMinute: number): string {
   return perMinute >= 10 ? String(Math.round(perMinute)) : perMinute.toFixed(1).replace(/\.0$/, '');
-}
-
-function plural(number: number, one: string, many: string): string {
-  return `${number} ${number === 1 ? one : many}`;
 }

@@ -1,11 +1,12 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import { describePod } from '../../model/sandbox.ts';
 import { describeStops, isLoop } from '../cgroup-facts.ts';
-import { betweenNs, describeParties, sliceName, times } from '../controller-fight.ts';
+import { betweenNs, describeParties, sliceName } from '../controller-fight.ts';
 import { type Flap, flapsOf } from '../controller-flaps.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { describeDuration } from '../time.ts';
+import { times } from '../words.ts';
 
 /** SW502: the fight itself, with those who fight. */
 export const sw502: Rule = {

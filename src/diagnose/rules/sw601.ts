@@ -7,8 +7,8 @@ import { cgroupOf, describeStops, isLoop, stopsOf, treeOf } from '../cgroup-fact
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { isCurrent } from '../time.ts';
-import { times } from '../times.ts';
 import type { PodView } from '../views.ts';
+import { times } from '../words.ts';
 
 /** SW601: which branch of its own rule kubelet goes. */
 export const sw601: Rule = {

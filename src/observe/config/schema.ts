@@ -1,15 +1,7 @@
 import * as v from 'valibot';
+import { big, count, flag, optional, text } from '../schema-parts.ts';
 
 /** The part of the snapshot file that src/model/runtime-config.ts describes. */
-const text = v.string();
-const flag = v.boolean();
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const big = v.pipe(
-  v.string(),
-  v.regex(/^-?\d{1,20}$/, 'must be a whole number written as text'),
-  v.transform((digits) => BigInt(digits)),
-);
-const optional = v.exactOptional;
 
 const fileLine = v.object({ file: text, line: count });
 

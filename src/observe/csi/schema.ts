@@ -1,16 +1,8 @@
 import * as v from 'valibot';
 import { socketStates } from '../../model/csi.ts';
+import { big, count, flag, optional, text } from '../schema-parts.ts';
 
 /** The CSI part of a snapshot file: the types of model/csi.ts and of a pod's containers as JSON. */
-const big = v.pipe(
-  v.string(),
-  v.regex(/^-?\d{1,20}$/, 'must be a whole number written as text'),
-  v.transform((text) => BigInt(text)),
-);
-const text = v.string();
-const flag = v.boolean();
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const optional = v.exactOptional;
 
 const socket = {
   path: text,

@@ -1,6 +1,5 @@
 import type { FleetEvent, FleetNode, FleetPod } from '../../model/fleet.ts';
-import { at, countOf, listOf, member, textOf } from '../json.ts';
-import { momentOfText } from '../kubelet-log.ts';
+import { at, countOf, dateOf, listOf, member, textOf } from '../json.ts';
 import { findHeld } from '../name-held.ts';
 
 /** The nodes on a page of a NodeList; a page of 500 is kept as 500 small records. */
@@ -131,8 +130,4 @@ function secondsOf(text: string): number {
     seconds += Number(count) * unitSeconds[unit as keyof typeof unitSeconds];
   }
   return seconds;
-}
-
-function dateOf(value: unknown): bigint | undefined {
-  return momentOfText(textOf(value) ?? '')?.wallNs;
 }

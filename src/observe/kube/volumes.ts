@@ -4,8 +4,7 @@ import type { VolumeAttachment, VolumeError, VolumeFacts } from '../../model/csi
 import { isSandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
 import { known, type Observed, type Unknown, unknown } from '../../model/observed.ts';
-import { at, listOf, member, textOf } from '../json.ts';
-import { momentOfText } from '../kubelet-log.ts';
+import { at, dateOf, listOf, member, textOf } from '../json.ts';
 import { observed, unknownFrom } from '../unknown.ts';
 import { findKubeAccess } from './credentials.ts';
 import { nodeNameOf } from './node-name.ts';
@@ -132,10 +131,6 @@ function errorOf(value: unknown): VolumeError | undefined {
   const message = textOf(member(value, 'message'), 500);
   const atNs = dateOf(member(value, 'time'));
   return message === undefined ? undefined : { message, ...(atNs === undefined ? {} : { atNs }) };
-}
-
-function dateOf(value: unknown): bigint | undefined {
-  return momentOfText(textOf(value) ?? '')?.wallNs;
 }
 
 /** The date of an HTTP header, nanoseconds; undefined where it is none. */

@@ -274,7 +274,8 @@ function nameOfVolume(attachment: KubeObject): string | undefined {
   return (attachment.spec as { source?: { persistentVolumeName?: string } } | undefined)?.source?.persistentVolumeName;
 }
 
-function kubeconfigOf(server: string): string {
+/** A kubeconfig for a server without TLS on this machine. */
+export function kubeconfigOf(server: string): string {
   return [
     'apiVersion: v1',
     'kind: Config',

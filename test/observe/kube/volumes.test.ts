@@ -9,6 +9,7 @@ import type { Pod } from '../../../src/model/node.ts';
 import { observeVolumes } from '../../../src/observe/kube/volumes.ts';
 import { decodeSnapshot, encodeSnapshot } from '../../../src/observe/snapshot-file.ts';
 import { pod as podOf, snapshotOf } from '../../diagnose/build.ts';
+import { kubeconfigOf } from '../../helpers/csi/cluster.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 const driver = 'driver.longhorn.io';
@@ -155,18 +156,3 @@ describe('the API as healing uses it', () => {
     other.close();
   });
 });
-
-function kubeconfigOf(server: string): string {
-  return [
-    'apiVersion: v1',
-    'kind: Config',
-    'clusters:',
-    `- {name: c, cluster: {server: "${server}"}}`,
-    'contexts:',
-    '- {name: c, context: {cluster: c, user: u}}',
-    'current-context: c',
-    'users:',
-    '- {name: u, user: {token: t}}',
-    '',
-  ].join('\n');
-}

@@ -12,6 +12,7 @@ import { systemClock } from '../observe/clock.ts';
 import type { EndpointInfo } from '../observe/cri.ts';
 import { findEndpoint } from '../observe/endpoint.ts';
 import type { CredentialOptions } from '../observe/kube/credentials.ts';
+import { observeConfigz } from '../observe/kube/configz.ts';
 import { podsAsker } from '../observe/kube/pods.ts';
 import { volumesAsker } from '../observe/kube/volumes.ts';
 import { type ObserveOptions, observe } from '../observe/node.ts';
@@ -71,6 +72,7 @@ export async function openEyes(args: Args, env: Io['env'], more: LookMore = {}):
     version,
     askPods: podsAsker(asking, clock),
     askVolumes: volumesAsker(asking, clock),
+    askKubelet: (hostname) => observeConfigz({ ...asking, hostname }),
     ...(more.allCgroups ? { allCgroups: true } : {}),
     ...(flag === undefined ? {} : { endpoint: flag }),
     ...(cri && info ? { cri, criEndpointInfo: info } : {}),

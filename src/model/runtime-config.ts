@@ -132,8 +132,8 @@ export interface ConfigWriter {
 /** One place that names kubelet's cgroup driver. */
 export interface DriverSetting {
   readonly driver: string;
-  /** `default`, `file`, `drop-in`, `flag`. */
-  readonly from: 'default' | 'file' | 'drop-in' | 'flag';
+  /** `configz` is the running kubelet's own answer. */
+  readonly from: 'default' | 'file' | 'drop-in' | 'flag' | 'configz';
   readonly at?: FileLine;
 }
 

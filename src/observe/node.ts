@@ -30,6 +30,7 @@ import { findEndpoint } from './endpoint.ts';
 import { observeProcesses } from './holders.ts';
 import { kubeletUnits, readKubeletLog, readRuntimeLog } from './journal.ts';
 import { observeKernel } from './kernel/look.ts';
+import type { RunningKubeletConfig } from './kube/configz.ts';
 import { observePods } from './kube/pods.ts';
 import type { VolumeAnswers } from './kube/volumes.ts';
 import { layoutOf } from './layout.ts';
@@ -73,6 +74,8 @@ export interface ObserveOptions {
   readonly askPods?: (hostname: string) => Promise<Observed<readonly Pod[]>>;
   /** Asks the API about the volumes of the machine of this name; without it `observeVolumes` does. */
   readonly askVolumes?: (hostname: string) => Promise<VolumeAnswers>;
+  /** Asks the kubelet of the machine of this name about its configuration; without it nobody does. */
+  readonly askKubelet?: (hostname: string) => Promise<Observed<RunningKubeletConfig>>;
   /** A prefix of every path, for tests. */
   readonly root?: string;
   /** Of Sandwarden, for `takenBy`. */
@@ -126,6 +129,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     pods,
     storage,
   ] = rest;
+  const asking = options.askKubelet ? { askKubelet: options.askKubelet } : {};
   const snapshot: Snapshot = {
     format: snapshotFormat,
     takenBy: options.version,
@@ -147,7 +151,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     ...(kernelLog === undefined ? {} : { kernelLog }),
     ...storage,
   };
-  return { ...snapshot, ...(await observeConfigs(snapshot, socket, root, runner, sources)) };
+  return { ...snapshot, ...(await observeConfigs(snapshot, socket, root, runner, { ...sources, ...asking })) };
 }
 
 /** What reads kubelet's and the runtime's log: a file where one is named or known, else the journal. */

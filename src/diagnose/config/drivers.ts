@@ -49,12 +49,19 @@ export function driverAtStart(views: Views): KnownDriver | undefined {
   const last = config?.drivers.at(-1);
   if (last === undefined || !isDriver(last.driver)) return undefined;
   const where = last.at ? ` (${place(last.at)})` : '';
-  const named = { default: "kubelet's default", file: 'its file', 'drop-in': 'a drop-in', flag: 'its flag' }[last.from];
   return {
     driver: last.driver,
-    evidence: { source: 'kubeletConfig', text: `cgroupDriver ${last.driver}: ${named}${where}` },
+    evidence: { source: 'kubeletConfig', text: `cgroupDriver ${last.driver}: ${namedBy[last.from]}${where}` },
   };
 }
+
+const namedBy = {
+  default: "kubelet's default, since no flag and no file of it names one",
+  file: 'its file',
+  'drop-in': 'a drop-in',
+  flag: 'its flag',
+  configz: 'what kubelet itself says at /configz',
+} as const;
 
 /** Whether this kubelet takes the driver from the runtime at its start; false where its version is not known. */
 export function asksRuntime(views: Views): boolean {

@@ -78,7 +78,7 @@ function changes(facts: Facts, now: KnownDriver, next: KnownDriver): Finding {
     why: asked
       ? `kubelet took ${now.driver} from the runtime at its start, and the runtime has been reconfigured since: ` +
         `kubelet's next start takes ${next.driver}, and the pods that run are in the other tree.`
-      : `kubelet uses ${now.driver}, and its files say ${next.driver} by now: its next start changes the driver.`,
+      : `kubelet uses ${now.driver}, and its next start takes ${next.driver} (${next.evidence.text}).`,
     evidence: [now.evidence, next.evidence, ...starts(facts)],
     remedy: {
       tier: 'disruptive',

@@ -75,7 +75,11 @@ export const runtimeConfigSchema = v.object({
 export const kubeletConfigSchema = v.object({
   files: v.array(v.object({ path: text, modifiedNs: optional(big) })),
   drivers: v.array(
-    v.object({ driver: text, from: v.picklist(['default', 'file', 'drop-in', 'flag']), at: optional(fileLine) }),
+    v.object({
+      driver: text,
+      from: v.picklist(['default', 'file', 'drop-in', 'flag', 'configz']),
+      at: optional(fileLine),
+    }),
   ),
   asksRuntime: optional(flag),
   cgroupRoot: optional(text),

@@ -172,7 +172,7 @@ export const limits = {
   /** What was read before an act and is older than this when the act may begin is read again. */
   guardFreshMs: 1_000,
   /** A scan of all processes is good for this long; what it found is looked at again each time. */
-  identityFreshMs: 200,
+  identityFreshMs: 1_000,
   /** Deadline of a whole look, and of a restart of the runtime until CRI answers. */
   lookTimeoutMs: 60_000,
   restartTimeoutMs: 180_000,

@@ -172,10 +172,20 @@ async function startWatch(vm: Vm): Promise<void> {
 
 /** What `watch controllers` says of changes while `body` goes on. Fails where it lost events. */
 export async function watched(vm: Vm, body: () => Promise<void>): Promise<Change[]> {
-  await startWatch(vm);
-  const from = Number(await vm.out(`wc -l <${watchFile}`));
+  const from = await watchMark(vm);
   await body();
-  const lines = (await vm.out(`tail -n +${from + 1} ${watchFile}`)).split('\n').filter(Boolean);
+  return changesSince(vm, from);
+}
+
+/** Where in the watch's lines now is; the watch is on afterwards. */
+export async function watchMark(vm: Vm): Promise<number> {
+  await startWatch(vm);
+  return Number(await vm.out(`wc -l <${watchFile}`));
+}
+
+/** What it said of changes after a mark. Fails where it lost events. */
+export async function changesSince(vm: Vm, mark: number): Promise<Change[]> {
+  const lines = (await vm.out(`tail -n +${mark + 1} ${watchFile}`)).split('\n').filter(Boolean);
   const said = lines.map((line) => JSON.parse(line) as Change);
   assert.ok(!said.some((each) => each.type === 'overflow' || each.type === 'end'), lines.at(-1));
   return said.filter((each) => each.type === 'change');

@@ -20,7 +20,7 @@ export function describeDrivers(image: ImageName): void {
   const right = containerdConfig(image === 'containerd-1.7' ? 2 : 3);
   const wrong = right.replace('SystemdCgroup = true', 'SystemdCgroup = false');
 
-  describe(`the cgroup driver on ${image}`, { skip, timeout }, () => {
+  describe(`the cgroup driver on ${image}`, { skip, timeout: 2 * timeout }, () => {
     let vm: Vm;
     before(
       async () => {

@@ -21,7 +21,7 @@ const alone = node.podOf('vm-a', 10);
 
 /** One node, whose runtime keeps the processes of pods named `vm-…` elsewhere, in the order that costs least. */
 export function describeEmptySlices(image: ImageName): void {
-  describe(`controllers of empty slices on ${image}`, { skip, timeout }, () => {
+  describe(`controllers of empty slices on ${image}`, { skip, timeout: 3 * timeout }, () => {
     let vm: Vm;
     before(
       async () => {

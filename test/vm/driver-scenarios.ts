@@ -42,9 +42,10 @@ export function describeDrivers(image: ImageName): void {
 }
 
 async function withoutSystemd(vm: Vm): Promise<void> {
-  await node.wantPods(vm, pods);
-  const first = await node.identities(vm, pods);
+  // Watched from the first pod on: systemd may take what kubelet kills for before all of them run.
   const changes = await node.watched(vm, async () => {
+    await node.wantPods(vm, pods);
+    const first = await node.identities(vm, pods);
     const isKilled = async () => (await node.identities(vm, pods)).some((each) => !first.includes(each));
     await vm.waitFor('kubelet kills a pod', isKilled, { timeoutMs: node.flapMs, everyMs: 2_000 });
   });

@@ -25,7 +25,7 @@ interface Life {
 
 /**
  * A kubelet of all nodes that runs each pod by `program`. `refuses` may keep one from starting: the state that is
- * given (`{ waiting: { reason } }`) is then all that happens.
+ * given (`{ waiting: { reason } }`, with the pod's conditions where it matters) is then all that happens.
  */
 export function scriptedKubelet(program: Program, refuses?: (pod: KubeObject) => object | undefined): ScriptedKubelet {
   const lives = new Map<string, Life>();
@@ -108,13 +108,17 @@ function wake(life: Life): void {
   life.woken = Promise.withResolvers();
 }
 
-function setState(api: KubeServer, { metadata }: KubeObject, phase: string, state: object): void {
+function setState(api: KubeServer, { metadata }: KubeObject, phase: string, told: object): void {
   const pods = api.resource('pods');
   const pod = api.store.find(pods, metadata.namespace, metadata.name);
   if (pod?.metadata.uid !== metadata.uid) return;
   const name = textAt(listAt(pod, 'spec', 'containers')[0], 'name');
+  const { conditions = [], ...state } = told as { conditions?: unknown[] };
   const containerStatuses = [{ name, ready: false, restartCount: 0, image: '', imageID: '', state }];
-  api.store.update(pods, metadata.namespace, metadata.name, { ...pod, status: { phase, containerStatuses } });
+  api.store.update(pods, metadata.namespace, metadata.name, {
+    ...pod,
+    status: { phase, conditions, containerStatuses },
+  });
 }
 
 function remove(api: KubeServer, { metadata }: KubeObject): void {

@@ -3,6 +3,7 @@ import { ExitCode } from '../model/errors.ts';
 import type { Args, CommandSpec, OptionSpec } from './frame/command.ts';
 import { commands } from './frame/commands.ts';
 import type { Io } from './frame/io.ts';
+import { nodeOptions } from './frame/node-options.ts';
 import { globalOptions } from './frame/parse.ts';
 
 /** `sandwarden __complete WORD…`: what may stand at the place of the last word. The completion scripts ask it. */
@@ -20,7 +21,7 @@ export function candidates(words: readonly string[]): string[] {
   const typed = words.at(-1) ?? '';
   const before = words.slice(0, -1);
   const command = commands.find((each) => !each.hidden && before.includes(each.name));
-  const options = [...(command?.options ?? []), ...globalOptions];
+  const options = optionsAt(command, before);
   const value = valueAtCursor(before, typed, options);
   if (value) return value;
   if (!command && !typed.startsWith('-')) {
@@ -34,10 +35,17 @@ export function candidates(words: readonly string[]): string[] {
     const given = new Set(before);
     const open = options.filter((each) => each.multiple || !given.has(`--${each.name}`));
     const own = open.map((each) => [`--${each.name}`, each.says] as const);
-    const version = command ? [] : [['--version', 'the version'] as const];
+    const version = command || options === nodeOptions ? [] : [['--version', 'the version'] as const];
     return starting(typed, [...own, ...version]);
   }
   return command ? argumentCandidates(command, typed) : [];
+}
+
+/** Before COMMAND, `--node` brings options of its own; without it, it is one that may be given. */
+function optionsAt(command: CommandSpec | undefined, before: readonly string[]): readonly OptionSpec[] {
+  if (command) return [...command.options, ...globalOptions];
+  if (before.some((each) => /^--node(?:=|$)/.test(each))) return nodeOptions;
+  return [...nodeOptions.filter((each) => each.name === 'node'), ...globalOptions];
 }
 
 /**

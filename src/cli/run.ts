@@ -2,11 +2,12 @@ import { ExitCode } from '../model/errors.ts';
 import { version } from '../model/version.ts';
 import { commands } from './frame/commands.ts';
 import { describeError } from './frame/errors.ts';
-import { commandHelp } from './frame/help.ts';
+import { commandHelp, helpPage } from './frame/help.ts';
 import type { Io } from './frame/io.ts';
+import { nodePage } from './frame/node-options.ts';
 import { readCommandLine } from './frame/parse.ts';
 import { topHelp } from './frame/top-help.ts';
-import { remoteRequest } from './remote/options.ts';
+import { asksRemoteHelp, remoteRequest } from './remote/options.ts';
 import { exact, styleOf } from './render/style.ts';
 
 /**
@@ -15,6 +16,7 @@ import { exact, styleOf } from './render/style.ts';
  */
 export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
   try {
+    if (asksRemoteHelp(argv, commands)) return help(io, (width) => helpPage(nodePage, width));
     const remote = remoteRequest(argv, commands);
     if (remote) return await (await import('./remote/run.ts')).runOnNode(remote, io);
     const request = readCommandLine(argv, commands);
@@ -23,10 +25,8 @@ export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
       return ExitCode.healthy;
     }
     if (request.kind === 'help') {
-      const style = styleOf(io, true);
-      const text = request.command ? commandHelp(request.command, Math.min(style.width, 100)) : topHelp;
-      io.stdout.write(linesOf(text, (line) => exact(style, line)));
-      return ExitCode.healthy;
+      const { command } = request;
+      return help(io, (width) => (command ? commandHelp(command, width) : topHelp));
     }
     const command = await request.command.load();
     return await command.run(request.args, io);
@@ -36,6 +36,12 @@ export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
     io.stderr.write(text);
     return exitCode;
   }
+}
+
+function help(io: Io, page: (width: number) => string): ExitCode {
+  const style = styleOf(io, true);
+  io.stdout.write(linesOf(page(Math.min(style.width, 100)), (line) => exact(style, line)));
+  return ExitCode.healthy;
 }
 
 function linesOf(text: string, each: (line: string) => string): string {

@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { commands } from '../../src/cli/frame/commands.ts';
-import { commandHelp } from '../../src/cli/frame/help.ts';
+import { commandHelp, helpPage } from '../../src/cli/frame/help.ts';
+import { nodePage } from '../../src/cli/frame/node-options.ts';
 import { readCommandLine } from '../../src/cli/frame/parse.ts';
 import { nearest } from '../../src/cli/frame/suggest.ts';
 import { topHelp } from '../../src/cli/frame/top-help.ts';
+import { remoteRequest } from '../../src/cli/remote/options.ts';
 import { columnsOf } from '../../src/cli/render/layout.ts';
 import { isSandwardenError, type SandwardenError } from '../../src/model/errors.ts';
 
@@ -150,6 +152,12 @@ describe('help', () => {
       }
     });
   }
+  test('that of --node names every option, and fits', () => {
+    const text = helpPage(nodePage, 80);
+    for (const { name } of nodePage.options) assert.match(text, new RegExp(`^ +--${name} `, 'm'));
+    for (const line of text.split('\n')) assert.ok(columnsOf(line) <= 80, line);
+    for (const [line] of nodePage.examples) assert.ok(remoteRequest(line.split(' ').slice(1), commands), line);
+  });
   test('the top lists every command with its summary, in 80 columns', () => {
     for (const command of commands) {
       assert.equal(

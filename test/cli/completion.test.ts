@@ -26,6 +26,14 @@ describe('the candidates', () => {
     assert.ok(values('heal', '--only', 'SW102', '--').includes('--only'), 'it may be given again');
     assert.deepEqual(values('check', '--fa'), ['--fail-on']);
   });
+  test('before a command, --node and what goes with it', () => {
+    assert.deepEqual(values('--n'), ['--node', '--no-color']);
+    assert.ok(!values('--').includes('--copy'));
+    assert.deepEqual(values('--node', 'n1', '--p'), ['--program', '--program-image']);
+    assert.deepEqual(values('--node=n1', '--kubeconfig', ''), [':file']);
+    assert.deepEqual(values('--node', 'n1', 'chec'), ['check']);
+    assert.ok(!values('--node', 'n1', 'check', '--').includes('--copy'));
+  });
   test('values, in each way they can be written', () => {
     assert.deepEqual(values('check', '--show', 'e'), ['error']);
     assert.deepEqual(values('check', '--show=e'), ['--show=error']);

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { commands } from '../../src/cli/frame/commands.ts';
-import { remoteRequest } from '../../src/cli/remote/options.ts';
+import { asksRemoteHelp, remoteRequest } from '../../src/cli/remote/options.ts';
+import { isSandwardenError } from '../../src/model/errors.ts';
 
 describe('what stands before COMMAND', () => {
   const read = (...argv: string[]) => remoteRequest(argv, commands);
@@ -17,6 +18,40 @@ describe('what stands before COMMAND', () => {
     assert.deepEqual([rest.node, rest.context, rest.namespace], ['n1', 'prod', 'kube-system']);
   });
 
+  test('the program is the one there, this one, or that of an image, and not two of them', () => {
+    const program = (...argv: string[]) => read('--node', 'n1', ...argv, 'check')?.program;
+    assert.deepEqual(program(), { from: 'node', path: '/usr/local/bin/sandwarden' });
+    assert.deepEqual(program('--program', '/opt/sw'), { from: 'node', path: '/opt/sw' });
+    assert.deepEqual(program('--copy'), { from: 'here' });
+    assert.deepEqual(program('--image', 'any:1', '--program-image', 'sw:1'), { from: 'image', image: 'sw:1' });
+    const ways = [['--program', '/opt/sw'], ['--copy'], ['--program-image', 'sw:1']];
+    for (const [index, one] of ways.entries()) {
+      const other = ways[(index + 1) % ways.length] ?? [];
+      assert.throws(
+        () => program(...one, ...other),
+        (error) => {
+          assert.ok(isSandwardenError(error, 'ERR_USAGE') && error.exitCode === 64);
+          assert.match(error.message, new RegExp(`'${one[0]}'.* contradict`));
+          assert.match(error.hint, /--program PATH.*--copy.*--program-image NAME/);
+          return true;
+        },
+      );
+    }
+  });
+
+  test('--help before COMMAND is about --node, after it about COMMAND', () => {
+    const asks = (...argv: string[]) => asksRemoteHelp(argv, commands);
+    for (const argv of [
+      ['--node', 'n1', '--help'],
+      ['--node=n1', '-h'],
+      ['--node', '--help'],
+    ])
+      assert.ok(asks(...argv));
+    for (const argv of [['--node', 'n1', 'check', '--help'], ['anchor', '--node', '-h'], ['--help']]) {
+      assert.ok(!asks(...argv));
+    }
+  });
+
   test('what does not fit is said', () => {
     const cases: [string[], RegExp][] = [
       [['--node'], /'--node' needs a value/],
@@ -27,6 +62,8 @@ describe('what stands before COMMAND', () => {
       [['--node', 'n1', '--yes', 'heal'], /'--yes' cannot stand between/],
       [['--node', 'n1', '--program', 'sw', 'heal'], /no absolute path/],
       [['--node', 'n1', '--start-timeout', 'soon', 'heal'], /no number of seconds/],
+      [['--node', 'n1', '--copy=yes', 'heal'], /'--copy' takes no value/],
+      [['--node', 'n1', '--program-image', '', 'heal'], /'--program-image' needs a value/],
     ];
     for (const [argv, message] of cases) assert.throws(() => read(...argv), { code: 'ERR_USAGE', message });
   });

@@ -1,112 +1,13 @@
 // Goal: a node without SSH is looked at and mended as if one sat at it, and nothing of ours stays behind.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { addNode } from '../../lab/kube-api/fleet.ts';
-import { type Program, scriptedKubelet } from '../../lab/kube-api/kubelet.ts';
 import { type KubeObject, listAt, textAt } from '../../lab/kube-api/objects.ts';
-import { type KubeServer, type KubeServerOptions, kubeServer } from '../../lab/kube-api/server.ts';
-import { commands } from '../../src/cli/frame/commands.ts';
-import type { Io } from '../../src/cli/frame/io.ts';
-import { packProgram } from '../../src/cli/remote/copy.ts';
-import { remoteRequest } from '../../src/cli/remote/options.ts';
-import { runOnNode } from '../../src/cli/remote/run.ts';
-import { run } from '../../src/cli/run.ts';
+import type { KubeServer } from '../../lab/kube-api/server.ts';
 import { remotePermissions } from '../helpers/remote-permissions.ts';
-import { tempDir } from '../helpers/temp.ts';
-
-interface Rig extends AsyncDisposable {
-  readonly api: KubeServer;
-  readonly io: Io;
-  readonly out: { stdout: string; stderr: string };
-  readonly pods: KubeObject[];
-  sandwarden(...argv: string[]): Promise<number>;
-  /** Ctrl-C. */
-  interrupt(): void;
-  cutLogs(): void;
-  /** Waits until something was written that matches. */
-  written(what: RegExp): Promise<void>;
-}
-
-interface RigOptions extends KubeServerOptions {
-  readonly refuses?: (pod: KubeObject) => object | undefined;
-  readonly prepare?: (api: KubeServer) => void;
-}
-
-async function rig(program: Program, { refuses, prepare, ...options }: RigOptions = {}): Promise<Rig> {
-  const kubelet = scriptedKubelet(program, refuses);
-  const api = await kubeServer({ logOf: kubelet.logOf, onStdin: kubelet.onStdin, ...options });
-  addNode(api, 'n1', Date.now());
-  prepare?.(api);
-  kubelet.attach(api);
-  const pods: KubeObject[] = [];
-  api.store.subscribe(({ resource, object, before }) => {
-    if (resource.name === 'pods' && before === undefined) pods.push(object);
-  });
-  const home = await tempDir();
-  const clusters = [{ name: 'c', cluster: { server: api.url } }];
-  const contexts = [{ name: 'c', context: { cluster: 'c' } }];
-  await writeFile(home.join('config'), JSON.stringify({ 'current-context': 'c', contexts, clusters }));
-  const out = { stdout: '', stderr: '' };
-  let onWrite = () => {};
-  const handlers = new Set<() => void>();
-  const output = (name: 'stdout' | 'stderr') => ({
-    write: (text: string) => {
-      out[name] += text;
-      onWrite();
-    },
-    whenGone: () => {},
-    isTerminal: false,
-    columns: 90,
-    takesColour: false,
-  });
-  const io: Io = {
-    env: { KUBECONFIG: home.join('config'), LC_ALL: 'C.UTF-8' },
-    stdout: output('stdout'),
-    stderr: output('stderr'),
-    stdinIsTerminal: false,
-    confirm: () => Promise.reject(new Error('nobody is asked')),
-    onInterrupt: (handler) => {
-      handlers.add(handler);
-      return () => handlers.delete(handler);
-    },
-  };
-  return {
-    api,
-    io,
-    out,
-    pods,
-    sandwarden: (...argv) => run(argv, io),
-    interrupt: () => {
-      for (const each of handlers) each();
-    },
-    cutLogs: () => kubelet.cutLogs(),
-    written: async (what) => {
-      const late = AbortSignal.timeout(10_000);
-      while (!what.test(out.stdout)) {
-        await new Promise<void>((wake, reject) => {
-          onWrite = wake;
-          late.addEventListener('abort', () => reject(late.reason), { once: true });
-        });
-      }
-    },
-    async [Symbol.asyncDispose]() {
-      await api[Symbol.asyncDispose]();
-      await home[Symbol.asyncDispose]();
-    },
-  };
-}
-
-const left = (api: KubeServer) => api.store.list(api.resource('pods')).map(({ metadata }) => metadata.name);
-const says = (text: string, code = 0): Program =>
-  async function* () {
-    yield text;
-    return code;
-  };
-const commandOf = (pod: KubeObject | undefined) => listAt(listAt(pod, 'spec', 'containers')[0], 'command') as string[];
+import { commandOf, left, rig, says } from './remote-rig.ts';
 
 describe('sandwarden --node', () => {
   test('runs the command as the node’s own program and gives its output and exit code; nothing is left', async () => {
@@ -158,51 +59,6 @@ describe('sandwarden --node', () => {
     assert.deepEqual(it.api.permissions(), remotePermissions);
   });
 
-  test('--copy: the program arrives whole, runs, gets SIGTERM, and leaves nothing on the node', async () => {
-    const marks = () => readdirSync('/var/tmp').filter((each) => each.startsWith('sandwarden.'));
-    const before = marks();
-    // The node is this machine: what the pod is told to run in the node's root is run here.
-    const program: Program = async function* (pod, ending, stdin) {
-      const [shell = '', ...args] = commandOf(pod)
-        .slice(2)
-        .map((each) => each.replaceAll('$$(', '$('));
-      const child = spawn(shell, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-      child.stdin.on('error', () => undefined);
-      stdin.pipe(child.stdin);
-      ending.addEventListener('abort', () => child.kill('SIGTERM'));
-      const ended = new Promise<number>((done) => child.on('close', (code) => done(code ?? 1)));
-      for await (const chunk of child.stdout.setEncoding('utf8')) yield chunk as string;
-      return await ended;
-    };
-    await using bundle = await tempDir();
-    await mkdir(bundle.join('dist'));
-    const main = bundle.join('dist/sandwarden.js');
-    await writeFile(main, 'console.log(process.argv.slice(2).join("|")); process.exitCode = 20;');
-    // The real one has 120 MB.
-    const node = bundle.join('small-node');
-    await writeFile(node, `#!/bin/sh\nexec '${process.execPath}' "$@"\n`, { mode: 0o755 });
-    const packed = await packProgram(process.arch === 'x64' ? 'amd64' : process.arch, main, node);
-    await using it = await rig(program);
-    const argv = ['check', '-o', 'a b;$(x)'];
-    const request = remoteRequest(['--node', 'n1', '--copy', ...argv], commands) ?? assert.fail();
-    assert.equal(await runOnNode(request, it.io, packed), 20, it.out.stderr);
-    assert.equal(it.out.stdout, 'check|-o|a b;$(x)\n');
-    assert.deepEqual(marks(), before);
-    assert.ok(it.api.permissions().includes('get pods/attach'));
-
-    await writeFile(
-      main,
-      'process.on("SIGTERM", () => { console.log("told"); process.exit(130); }); console.log("up"); setInterval(() => {}, 1000);',
-    );
-    const deaf = await packProgram(process.arch === 'x64' ? 'amd64' : process.arch, main, node);
-    const ended = runOnNode(request, it.io, deaf);
-    await it.written(/up\n/);
-    it.interrupt();
-    assert.equal(await ended, 130);
-    assert.match(it.out.stdout, /told\n$/);
-    assert.deepEqual(marks(), before);
-  });
-
   test('a log that breaks off goes on where it was: each byte once, also within a character', async () => {
     const steps = Array.from({ length: 6 }, () => Promise.withResolvers<void>());
     await using it = await rig(async function* () {
@@ -235,6 +91,31 @@ describe('sandwarden --node', () => {
     assert.equal(await ended, 130);
     assert.equal(it.out.stdout, 'step in hand\nstopped after the step in hand\n');
     assert.deepEqual(left(it.api), []);
+  });
+
+  test('Ctrl-C before the program is there to heed it, and while its pod is being made: the pod is gone', async () => {
+    await using early = await rig(async function* (_pod, ending) {
+      yield 'starting\n';
+      await new Promise((wake) => ending.addEventListener('abort', wake));
+      return 143;
+    });
+    const ended = early.sandwarden('--node', 'n1', 'check');
+    await early.written(/starting/);
+    early.interrupt();
+    assert.equal(await ended, 130);
+
+    const press = { now: () => {} };
+    await using made = await rig(says(''), {
+      refuses: () => {
+        press.now();
+        return { waiting: { reason: 'ContainerCreating' } };
+      },
+    });
+    press.now = () => made.interrupt();
+    assert.equal(await made.sandwarden('--node', 'n1', 'check'), 130);
+    assert.match(made.out.stderr, /interrupted; the debug pod is removed/);
+    assert.equal(made.pods.length, 1);
+    assert.deepEqual([...left(early.api), ...left(made.api)], []);
   });
 
   test('a second Ctrl-C does not wait for a program that does not end; kubelet was told', async () => {

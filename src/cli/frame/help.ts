@@ -4,13 +4,23 @@ import { globalOptions } from './parse.ts';
 
 /** The help of one command, from its specification, at most `width` columns wide. */
 export function commandHelp(command: CommandSpec, width: number): string {
-  const options = [...command.options, ...globalOptions];
-  const argument = argumentOf(command);
-  const { second } = command;
+  const { second, name, about, examples } = command;
   const more = second?.optional ? `[${second.name}]` : second?.name;
-  const also = second ? [`       sandwarden ${command.name} ${second.after} ${more} [OPTION]...`] : [];
-  const lines = [`usage: sandwarden ${command.name}${argument} [OPTION]...`, ...also, ''];
-  for (const paragraph of command.about.split('\n')) lines.push(...wrap(paragraph, width));
+  const usage = [
+    `sandwarden ${name}${argumentOf(command)} [OPTION]...`,
+    ...(second ? [`sandwarden ${name} ${second.after} ${more} [OPTION]...`] : []),
+  ];
+  return helpPage({ usage, about, options: [...command.options, ...globalOptions], examples }, width);
+}
+
+export interface HelpPage extends Pick<CommandSpec, 'about' | 'options' | 'examples'> {
+  readonly usage: readonly string[];
+}
+
+/** A page of help, at most `width` columns wide; usage and examples are not broken. */
+export function helpPage({ usage, about, options, examples }: HelpPage, width: number): string {
+  const lines = [...usage.map((each, index) => `${index === 0 ? 'usage:' : '      '} ${each}`), ''];
+  for (const paragraph of about.split('\n')) lines.push(...wrap(paragraph, width));
   lines.push(
     '',
     'Options:',
@@ -20,7 +30,7 @@ export function commandHelp(command: CommandSpec, width: number): string {
     ),
   );
   lines.push('', 'Examples:');
-  for (const [line, says] of command.examples) {
+  for (const [line, says] of examples) {
     lines.push(`  ${line}`, ...wrap(says, width - 6).map((each) => `      ${each}`));
   }
   return `${lines.join('\n')}\n`;

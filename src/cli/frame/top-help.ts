@@ -22,7 +22,7 @@ usage: sandwarden COMMAND [OPTION]...
   demo         watch a power cut being found and healed, on an embedded node
   completion   print the completion script of a shell
 
-  sandwarden COMMAND --help tells more, with examples.
+  sandwarden COMMAND --help tells more, with examples; so does --node --help.
 
 Examples:
   sandwarden check                 What is wrong here? Changes nothing.

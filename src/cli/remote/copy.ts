@@ -4,24 +4,13 @@ import { basename, dirname } from 'node:path';
 import { SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
 
-/**
- * What receives the program on the node, as `sh -c SCRIPT sh SIZE ARGS…`: it takes exactly SIZE bytes of stdin, so that
- * nothing hangs on when the connection ends, and leaves nothing behind.
- */
-export const receiver = [
-  'set -e',
-  'd=$(mktemp -d /var/tmp/sandwarden.XXXXXXXX)',
-  // The program gets the signals that this shell gets, and is waited for.
-  'trap \'rm -rf "$d"\' EXIT',
-  'head -c "$1" | tar -xzf - -C "$d"',
-  'shift',
-  '"$d/node" "$d/dist/sandwarden.js" "$@" & p=$!',
-  "trap 'kill -TERM $p' TERM INT HUP",
-  'set +e',
-  'wait $p; code=$?',
-  'while kill -0 $p 2>/dev/null; do wait $p; code=$?; done',
-  'exit $code',
-].join('\n');
+export interface PackOptions {
+  /** The program, where it is not the one that runs. */
+  readonly main?: string;
+  readonly node?: string;
+  /** Ends it: the abort's reason is thrown. */
+  readonly signal?: AbortSignal;
+}
 
 /**
  * This program and the Node that runs it, as a compressed archive (some 45 MB). Throws ERR_PRECONDITION for a node of
@@ -29,8 +18,7 @@ export const receiver = [
  */
 export async function packProgram(
   architecture: string,
-  main = process.argv[1] ?? '',
-  node = process.execPath,
+  { main = process.argv[1] ?? '', node = process.execPath, signal }: PackOptions = {},
 ): Promise<Buffer> {
   const own = process.arch === 'x64' ? 'amd64' : process.arch;
   if (architecture !== own) {
@@ -45,12 +33,17 @@ export async function packProgram(
     });
   }
   const names = ['-C', dirname(node), basename(node), '-C', dirname(bundle), 'dist'];
-  return tar(['-czhf', '-', `--transform=s|^${basename(node)}$|node|`, ...names]);
+  // What `make image` made lies beside the program.
+  const notThese = '--exclude=dist/*.tar';
+  return tar(['-czhf', '-', notThese, `--transform=s|^${basename(node)}$|node|`, ...names], signal);
 }
 
-function tar(args: readonly string[]): Promise<Buffer> {
+function tar(args: readonly string[], signal: AbortSignal | undefined): Promise<Buffer> {
   return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
     const child = spawn('tar', args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: limits.nodeCopyMs });
+    const end = () => child.kill();
+    signal?.addEventListener('abort', end, { once: true });
     const [chunks, words]: [Buffer[], Buffer[]] = [[], []];
     child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
     child.stderr.on('data', (chunk: Buffer) => words.push(chunk));
@@ -58,7 +51,9 @@ function tar(args: readonly string[]): Promise<Buffer> {
       reject(new SandwardenError('ERR_COMMAND_FAILED', `tar failed: ${why}`, { hint: 'Install tar.', cause }));
     child.on('error', (error) => failed(error.message, error));
     child.on('close', (code) => {
-      if (code === 0) resolve(Buffer.concat(chunks));
+      signal?.removeEventListener('abort', end);
+      if (signal?.aborted) reject(signal.reason);
+      else if (code === 0) resolve(Buffer.concat(chunks));
       else failed(Buffer.concat(words).toString('utf8').slice(0, 300));
     });
   });

@@ -2,6 +2,7 @@ import { SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
 import { safeText } from '../../model/safe-text.ts';
 import type { CommandSpec } from '../frame/command.ts';
+import { nodeOptions } from '../frame/node-options.ts';
 
 /** A command line that begins with `--node`: where it is to run, and what follows for the program there. */
 export interface RemoteRequest {
@@ -9,19 +10,29 @@ export interface RemoteRequest {
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly namespace: string;
+  /** The debug pod's, where the program does not come out of one. */
   readonly image?: string;
-  /** Where the program is on the node. */
-  readonly program: string;
-  /** Whether this program is copied to the node for the run, in place of using the one there. */
-  readonly copy: boolean;
+  readonly program: ProgramChoice;
   /** How long the pod may take to start, milliseconds. */
   readonly startMs: number;
   /** COMMAND and its options, as they were typed. */
   readonly argv: readonly string[];
 }
 
-const names = ['node', 'kubeconfig', 'context', 'namespace', 'image', 'program', 'start-timeout'] as const;
-type Name = (typeof names)[number];
+/** Which program is run on the node: the one there, this one, or that of an image. */
+export type ProgramChoice =
+  | { readonly from: 'node'; readonly path: string }
+  | { readonly from: 'here' }
+  | { readonly from: 'image'; readonly image: string };
+
+/** Whether it is the help of `--node` that is asked for: `--help` stands before COMMAND. */
+export function asksRemoteHelp(argv: readonly string[], commands: readonly CommandSpec[]): boolean {
+  const names = new Set(commands.map(({ name }) => name));
+  const at = argv.findIndex((each) => names.has(each));
+  const before = at === -1 ? argv : argv.slice(0, at);
+  const isHelp = before.some((each) => each === '--help' || each === '-h');
+  return isHelp && before.some((each) => /^--node(?:=|$)/.test(each));
+}
 
 /**
  * The options that stand before COMMAND, where `--node` is among them; undefined where it is not. What stands after
@@ -29,19 +40,17 @@ type Name = (typeof names)[number];
  */
 export function remoteRequest(argv: readonly string[], commands: readonly CommandSpec[]): RemoteRequest | undefined {
   if (!argv.some((each) => /^--node(?:=|$)/.test(each))) return undefined;
-  const given = new Map<Name, string>();
-  let [at, copy] = [0, false];
+  const given = new Map<string, string>();
+  let at = 0;
   for (; argv[at]?.startsWith('--'); at++) {
     const [, typed = '', inline] = /^--([^=]*)(?:=(.*))?$/s.exec(argv[at] ?? '') ?? [];
-    const name = names.find((each) => each === typed);
+    const option = nodeOptions.find((each) => each.name === typed);
     // `sandwarden --no-color anchor --node`: not ours.
-    if (typed === 'copy' && inline === undefined) {
-      copy = true;
-      continue;
-    }
-    if (name === undefined && !given.has('node')) return undefined;
-    if (name === undefined) throw usage(`'--${safeText(typed, 60)}' cannot stand between --node and COMMAND`);
-    const value = inline ?? argv[++at];
+    if (option === undefined && !given.has('node')) return undefined;
+    if (option === undefined) throw usage(`'--${safeText(typed, 60)}' cannot stand between --node and COMMAND`);
+    const { name } = option;
+    if (option.value === undefined && inline !== undefined) throw usage(`'--${name}' takes no value`);
+    const value = option.value === undefined ? 'given' : (inline ?? argv[++at]);
     if (value === undefined || value === '') throw usage(`'--${name}' needs a value`);
     given.set(name, value);
   }
@@ -57,8 +66,7 @@ export function remoteRequest(argv: readonly string[], commands: readonly Comman
   return {
     node: checkedNode(node),
     namespace: given.get('namespace') ?? 'kube-system',
-    program: checkedProgram(given.get('program') ?? '/usr/local/bin/sandwarden'),
-    copy,
+    program: programOf(given),
     startMs: startMs(given.get('start-timeout')),
     ...(image === undefined ? {} : { image }),
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
@@ -77,6 +85,19 @@ function startMs(typed: string | undefined): number {
   const seconds = /^\d{1,4}(\.\d{1,3})?s?$/.test(typed) ? Number.parseFloat(typed) : 0;
   if (seconds > 0) return Math.round(seconds * 1_000);
   throw usage(`'${safeText(typed, 60)}' is no number of seconds for '--start-timeout'`);
+}
+
+function programOf(given: ReadonlyMap<string, string>): ProgramChoice {
+  const [one, other] = ['program', 'copy', 'program-image'].filter((each) => given.has(each));
+  if (other !== undefined) {
+    const hint =
+      'The program is one on the node (--program PATH), this one (--copy), or that of an image (--program-image NAME).';
+    throw usage(`'--${one}' and '--${other}' contradict each other`, hint);
+  }
+  const image = given.get('program-image');
+  if (image !== undefined) return { from: 'image', image };
+  if (given.has('copy')) return { from: 'here' };
+  return { from: 'node', path: checkedProgram(given.get('program') ?? '/usr/local/bin/sandwarden') };
 }
 
 function checkedProgram(path: string): string {

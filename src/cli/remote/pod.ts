@@ -7,7 +7,7 @@ export interface DebugPod {
   readonly image: string;
   /** Whether the image may be pulled, or has to be on the node. */
   readonly pull: 'IfNotPresent' | 'Never';
-  /** What is run on the node, as its root sees it. */
+  /** What is run, in the pod: the node's root is at /host. */
   readonly command: readonly string[];
   /** Whether something is written to its stdin, once. */
   readonly stdin: boolean;
@@ -51,7 +51,7 @@ export function debugPod(of: DebugPod) {
           name: containerName,
           image: of.image,
           imagePullPolicy: of.pull,
-          command: literal(['/usr/sbin/chroot', '/host', ...of.command]),
+          command: literal(of.command),
           ...(of.stdin ? { stdin: true, stdinOnce: true } : {}),
           env: Object.entries(of.env).map(([key, value]) => ({ name: key, value })),
           securityContext: { privileged: true },

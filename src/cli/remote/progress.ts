@@ -3,7 +3,8 @@ import { at, listOf, member, textOf } from '../../observe/json.ts';
 
 /** How far a debug pod has come. */
 export type Progress =
-  | { readonly kind: 'waiting'; readonly why: string }
+  /** `hasSandbox` where kubelet tells (since 1.29). */
+  | { readonly kind: 'waiting'; readonly why: string; readonly hasSandbox?: boolean | undefined }
   | { readonly kind: 'no-image'; readonly why: string }
   | { readonly kind: 'broken'; readonly why: string }
   | { readonly kind: 'running' }
@@ -19,7 +20,10 @@ const broken: ReadonlySet<string> = new Set([
   'RunContainerError',
 ]);
 
-/** By the pod as the API gives it. Sources: kubelet images/types.go, kuberuntime/kuberuntime_container.go. */
+/**
+ * By the pod as the API gives it. Sources: kubelet images/types.go, kuberuntime/kuberuntime_container.go; the condition
+ * PodReadyToStartContainers is KEP-3085's.
+ */
 export function progressOf(pod: unknown): Progress {
   const [status] = listOf(at(pod, 'status', 'containerStatuses'));
   const ended = at(status, 'state', 'terminated');
@@ -34,7 +38,13 @@ export function progressOf(pod: unknown): Progress {
   const words = textOf(at(status, 'state', 'waiting', 'message'), 500);
   const why = safeText(words === undefined ? reason : `${reason}: ${words}`);
   if (noImage.has(reason)) return { kind: 'no-image', why };
-  return broken.has(reason) ? { kind: 'broken', why } : { kind: 'waiting', why };
+  if (broken.has(reason)) return { kind: 'broken', why };
+  const conditions = listOf(at(pod, 'status', 'conditions'));
+  const sandbox = member(
+    conditions.find((each) => member(each, 'type') === 'PodReadyToStartContainers'),
+    'status',
+  );
+  return { kind: 'waiting', why, hasSandbox: sandbox === undefined ? undefined : sandbox === 'True' };
 }
 
 function endedOf(ended: unknown): Progress {

@@ -1,23 +1,25 @@
 import { connectKube, type KubeClient } from '../../kube/client.ts';
-import { type ExitCode, isSandwardenError, SandwardenError } from '../../model/errors.ts';
+import { ExitCode, isSandwardenError, SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
+import { safeText } from '../../model/safe-text.ts';
 import { at, textOf } from '../../observe/json.ts';
 import { findKubeAccess } from '../../observe/kube/credentials.ts';
 import type { Io } from '../frame/io.ts';
 import { consoleHint, refusedSandbox } from './console.ts';
-import { packProgram, receiver } from './copy.ts';
+import { packProgram } from './copy.ts';
 import { PodLife } from './life.ts';
 import { followLog } from './log.ts';
 import type { RemoteRequest } from './options.ts';
 import { containerName, debugPod } from './pod.ts';
 import type { Progress } from './progress.ts';
+import { cannotRun, notRunError, type Origin, podCommand } from './put.ts';
 import { checkNamespace, keptOut, type Target, targetOf } from './target.ts';
 
 /**
  * `sandwarden --node NAME COMMAND`: runs the program of a node on that node, through a debug pod, and gives its exit
  * code. Its output comes as it is written. The pod is removed whatever happens; at Ctrl-C it gets SIGTERM first, and
- * what it still says is shown; a second Ctrl-C does not wait for it. `given` is the packed program, for `--copy`; this
- * one is packed where it is absent.
+ * what it still says is shown; a second Ctrl-C does not wait for it. `given` is the packed program, where one is
+ * copied; this one is packed where it is absent.
  */
 export async function runOnNode(request: RemoteRequest, io: Io, given?: Buffer): Promise<ExitCode> {
   const access = await findKubeAccess({
@@ -38,8 +40,11 @@ export async function runOnNode(request: RemoteRequest, io: Io, given?: Buffer):
   try {
     await checkNamespace(client, request.namespace, ending.signal);
     const target = await targetOf(client, request.node, ending.signal);
-    const packed = request.copy ? (given ?? (await packProgram(target.architecture))) : undefined;
-    return await tryImages({ client, request, io, target, packed, ending: ending.signal, impatient: impatient.signal });
+    const run = { client, request, io, target, ending: ending.signal, impatient: impatient.signal };
+    return await runProgram(given === undefined ? run : { ...run, given });
+  } catch (error) {
+    // What was under way when Ctrl-C came ended by it.
+    throw ending.signal.aborted && error === ending.signal.reason ? interrupted() : error;
   } finally {
     stop();
     client.close();
@@ -51,15 +56,30 @@ interface Run {
   readonly request: RemoteRequest;
   readonly io: Io;
   readonly target: Target;
-  /** The program, where it is copied to the node. */
-  readonly packed: Buffer | undefined;
+  readonly given?: Buffer;
   /** The first Ctrl-C, and the second one. */
   readonly ending: AbortSignal;
   readonly impatient: AbortSignal;
 }
 
+/** By the way that was asked for; an image that cannot be had leaves that of `--copy`. */
+async function runProgram(run: Run): Promise<ExitCode> {
+  const { request, io, target, ending } = run;
+  const { program, node } = request;
+  if (program.from === 'node') return tryImages(run, program);
+  if (program.from === 'image') {
+    const outcome = await runPod(run, program, program.image, 'IfNotPresent');
+    if (typeof outcome === 'number') return outcome;
+    ending.throwIfAborted();
+    const what = `${safeText(program.image, 300)} cannot be had on ${node} (${outcome.why})`;
+    io.stderr.write(`sandwarden: ${what}; this program is copied there instead\n`);
+  }
+  const packed = run.given ?? (await packProgram(target.architecture, { signal: ending }));
+  return tryImages(run, { from: 'here', packed });
+}
+
 /** One image after another, until one is there: a pod's image cannot be changed to one of another policy. */
-async function tryImages(run: Run): Promise<ExitCode> {
+async function tryImages(run: Run, origin: Origin): Promise<ExitCode> {
   const { request, target, io } = run;
   const named = request.image === undefined ? [] : [{ image: request.image, pull: 'IfNotPresent' as const }];
   const there = target.images.slice(0, limits.nodeImages).map((image) => ({ image, pull: 'Never' as const }));
@@ -67,8 +87,8 @@ async function tryImages(run: Run): Promise<ExitCode> {
   if (images.length === 0) images.push({ image: 'registry.k8s.io/pause:3.10', pull: 'IfNotPresent' });
   let last = '';
   for (const { image, pull } of images) {
-    const outcome = await runPod(run, image, pull);
-    if (typeof outcome === 'number') return outcome as ExitCode;
+    const outcome = await runPod(run, origin, image, pull);
+    if (typeof outcome === 'number') return outcome;
     last = `${image}: ${outcome.why}`;
     io.stderr.write(`sandwarden: ${last}\n`);
   }
@@ -78,15 +98,20 @@ async function tryImages(run: Run): Promise<ExitCode> {
 }
 
 /** An exit code, or why another image is needed. */
-async function runPod(run: Run, image: string, pull: 'IfNotPresent' | 'Never'): Promise<number | { why: string }> {
+async function runPod(
+  run: Run,
+  origin: Origin,
+  image: string,
+  pull: 'IfNotPresent' | 'Never',
+): Promise<ExitCode | { readonly why: string }> {
   const { client, request, target, io, ending, impatient } = run;
-  const { node, namespace, program, argv } = request;
+  const { node, namespace, argv } = request;
   const collection = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
-  const command = run.packed
-    ? ['/bin/sh', '-c', receiver, 'sh', String(run.packed.length), ...argv]
-    : [program, ...argv];
-  const parts = { node, namespace, image, pull, command, stdin: run.packed !== undefined, env: environment(io) };
-  const pod = debugPod({ ...parts, architecture: target.architecture });
+  const { architecture } = target;
+  const packed = origin.from === 'here' ? origin.packed : undefined;
+  const command = podCommand(origin, argv, architecture);
+  const parts = { node, namespace, image, pull, command, stdin: packed !== undefined, env: environment(io) };
+  const pod = debugPod({ ...parts, architecture });
   ending.throwIfAborted();
   const uid = await create(run, collection, pod);
   await using life = new PodLife(client, { collection, name: pod.metadata.name, uid });
@@ -99,15 +124,18 @@ async function runPod(run: Run, image: string, pull: 'IfNotPresent' | 'Never'): 
   try {
     const started = await life.until(({ kind }) => kind !== 'waiting', request.startMs);
     if (started.kind === 'no-image') return { why: started.why };
-    if (started.kind === 'waiting') throw await notStarted(run, life, started.why);
-    if (started.kind === 'broken') throw cannotRun(run, started.why);
+    if (started.kind === 'waiting') return await notStarted(run, life, started, origin.from === 'image');
+    if (started.kind === 'broken') throw cannotRun(origin, node, started.why);
     const log = followLog(client, `${life.path}/log?container=${containerName}`, io.stdout, life);
-    await Promise.all([log, ...(run.packed ? [feed(client, life, run.packed)] : [])]);
+    await Promise.all([log, ...(packed ? [feed(client, life, packed)] : [])]);
     const ended = await life.until(({ kind }) => kind !== 'running' && kind !== 'waiting');
     if (ended.kind === 'gone') throw goneError(run);
-    // chroot(1): 127 the program is not there, 126 it cannot be run.
-    if (ended.kind !== 'ended' || ended.exitCode === 127 || ended.exitCode === 126) throw cannotRun(run, whyOf(ended));
-    return ended.exitCode;
+    if (ended.kind !== 'ended') throw cannotRun(origin, node, whyOf(ended));
+    const { exitCode, why } = ended;
+    const error = notRunError(exitCode, { origin, node, architecture, why });
+    if (error) throw error;
+    // It got SIGTERM before it was there to heed it.
+    return ending.aborted && exitCode === killedBySigterm ? ExitCode.interrupted : (exitCode as ExitCode);
   } finally {
     ending.removeEventListener('abort', terminate);
     impatient.removeEventListener('abort', abandon);
@@ -127,9 +155,10 @@ async function feed(client: KubeClient, life: PodLife, bytes: Buffer): Promise<v
   }
 }
 
-async function create({ client, request, ending }: Run, collection: string, pod: object): Promise<string> {
+/** Not given up at Ctrl-C: a pod whose making nobody waited for would be there, and nobody would remove it. */
+async function create({ client, request }: Run, collection: string, pod: object): Promise<string> {
   try {
-    const made = await client.create(collection, pod, ending);
+    const made = await client.create(collection, pod);
     return textOf(at(made, 'metadata', 'uid'), 100) ?? '';
   } catch (error) {
     const level = isSandwardenError(error, 'ERR_FORBIDDEN') && /violates PodSecurity "(\w+)/.exec(error.message)?.[1];
@@ -137,41 +166,44 @@ async function create({ client, request, ending }: Run, collection: string, pod:
   }
 }
 
-/** The pod waits: what its events say, and what is left to do. */
+/**
+ * The pod waits: what its events say, and what is left to do. Where its sandbox stands, or kubelet does not tell, and it
+ * is an image that may be pulled which is waited for, another one is needed.
+ */
 async function notStarted(
   { client, request, target, ending }: Run,
   life: PodLife,
-  why: string,
-): Promise<SandwardenError> {
+  { why, hasSandbox }: Extract<Progress, { kind: 'waiting' }>,
+  isPulled: boolean,
+): Promise<{ readonly why: string }> {
   const { node, argv } = request;
   const message = await life.refusal(client, ending);
-  if (message !== undefined) return refusedSandbox(node, message, argv);
+  if (message !== undefined) throw refusedSandbox(node, message, argv);
+  const late = `within ${request.startMs / 1_000} s`;
+  if (isPulled && target.isReady && hasSandbox !== false) return { why: `it was not pulled ${late}` };
   const heard = target.isReady ? '' : '; the cluster does not hear of its kubelet';
   const waits = why === '' ? '' : ` (${why})`;
-  const what = `the debug pod did not start on ${node} within ${request.startMs / 1_000} s${waits}${heard}`;
-  return new SandwardenError('ERR_PRECONDITION', what, { hint: consoleHint(node, argv) });
-}
-
-function cannotRun({ request }: Run, why: string): SandwardenError {
-  const { node, program } = request;
-  const said = why === '' || why === 'Error' ? '' : `: ${why}`;
-  return new SandwardenError('ERR_PRECONDITION', `${program} cannot be run on ${node}${said}`, {
-    hint: `Copy this one there for the run: --node ${node} --copy COMMAND. Or say where it is: --program PATH.`,
-  });
+  const what = `the debug pod did not start on ${node} ${late}${waits}${heard}`;
+  throw new SandwardenError('ERR_PRECONDITION', what, { hint: consoleHint(node, argv) });
 }
 
 function goneError({ ending, request }: Run): SandwardenError {
-  if (ending.aborted) {
-    return new SandwardenError('ERR_INTERRUPTED', 'interrupted; the debug pod is removed', { hint: 'Run it again.' });
-  }
+  if (ending.aborted) return interrupted();
   return new SandwardenError('ERR_KUBE_CONFLICT', `somebody removed the debug pod on ${request.node}`, {
     hint: 'What it had said stands above. Run it again.',
   });
 }
 
+function interrupted(): SandwardenError {
+  return new SandwardenError('ERR_INTERRUPTED', 'interrupted; the debug pod is removed', { hint: 'Run it again.' });
+}
+
 function whyOf(progress: Progress | { readonly kind: 'gone' }): string {
   return 'why' in progress ? progress.why : '';
 }
+
+/** As the kernel and shells tell it: 128 and the number of the signal. */
+const killedBySigterm = 143;
 
 /** There is no terminal on that side: what this one can show is said in words that every program understands. */
 function environment({ stdout, env }: Io): Record<string, string> {

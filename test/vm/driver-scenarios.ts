@@ -70,6 +70,7 @@ async function withoutSystemd(vm: Vm): Promise<void> {
 
 /** The image of the node has the wrong file, and a unit writes the right one at each boot, in its own time. */
 async function raced(vm: Vm, { right, wrong }: { right: string; wrong: string }): Promise<void> {
+  await node.wantPods(vm, again);
   await vm.put('/etc/lab/containerd.toml', right);
   await vm.put('/usr/local/sbin/lab-node-setup', {
     mode: 0o755,

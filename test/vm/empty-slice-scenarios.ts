@@ -77,7 +77,7 @@ async function hidden(vm: Vm): Promise<void> {
 }
 
 async function anchoredPod(vm: Vm): Promise<void> {
-  await node.podsAre(vm, [burst, guar, alone]);
+  await node.wantPods(vm, [burst, guar, alone]);
   await flaps(vm, [burst, guar, alone]);
   await node.untilFound(vm, 'SW508', 'default/vm-a');
   await vm.out([sandwarden, 'anchor', '--pod', 'default/vm-a'], { timeoutMs: 120_000 });

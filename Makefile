@@ -26,13 +26,19 @@ KOFFI_VERSION := 3.3.4
 OTHER_ARCH := $(if $(filter arm64,$(ARCH)),x64,arm64)
 STAMP_NATIVE := .tools/koffi-$(KOFFI_VERSION)-$(OTHER_ARCH).stamp
 STAMP_APT := .tools/apt.stamp
+# `make image`: what the image is called, and what it is for (amd64 or arm64); another Node is fetched like our own one.
+IMAGE ?= sandwarden:$(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
+IMAGE_ARCH ?= $(ARCH)
+IMAGE_CPU := $(patsubst amd64,x64,$(IMAGE_ARCH))
+OTHER_NODE := $(CURDIR)/.tools/other/node_modules/node-linux-$(OTHER_ARCH)
+STAMP_OTHER := .tools/other-node-$(NODE_VERSION)-$(OTHER_ARCH).stamp
 STAMP_LAB := .cache/lab.stamp
 SOURCES := $(shell find src proto -type f 2>/dev/null)
 NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
 say = @printf '%-8s %s\n' '$(1)' '$(2)'
 
 .PHONY: help setup build demo demo-real test test-fast lab lint format generate docs bench bench-boot lab-install apt \
-	install uninstall clean
+	image install uninstall clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -122,6 +128,16 @@ apt: $(STAMP_APT) ## Install what tests use: zsh, fish, shellcheck, xmllint, kub
 
 $(STAMP_APT): $(STAMP_DEPS) tools/apt.ts
 	@$(NODE) tools/apt.ts
+	@touch $@
+
+image: build $(if $(filter $(ARCH),$(IMAGE_CPU)),,$(STAMP_OTHER)) ## An image with the program, as an archive in dist/
+	@$(if $(filter x64 amd64 arm64,$(IMAGE_ARCH)),:,$(error IMAGE_ARCH is amd64 or arm64, not $(IMAGE_ARCH)))
+	@$(NODE) tools/image.ts --name '$(IMAGE)' --node '$(if $(filter $(ARCH),$(IMAGE_CPU)),$(TOOLS),$(OTHER_NODE))'
+
+$(STAMP_OTHER): $(STAMP_NODE)
+	$(call say,setup,Node $(NODE_VERSION) for linux-$(OTHER_ARCH))
+	@$(NPM) install --prefix .tools/other --no-save --ignore-scripts --force --os=linux --cpu=$(OTHER_ARCH) \
+	  node-linux-$(OTHER_ARCH)@$(NODE_VERSION) >/dev/null
 	@touch $@
 
 install: build ## Copy the program and its Node to PREFIX (/usr/local)

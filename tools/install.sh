@@ -9,6 +9,8 @@ install -d "$lib" "$bin" "$share/bash-completion/completions" "$share/zsh/site-f
   "$share/fish/vendor_completions.d"
 install -m 755 "$node" "$lib/node"
 cp -R dist "$lib/dist"
+# What `make image` made lies beside the program.
+rm -f "$lib"/dist/*.tar
 install -m 644 LICENSE "$lib/LICENSE"
 
 cat >"$bin/sandwarden" <<WRAPPER

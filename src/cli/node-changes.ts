@@ -46,7 +46,8 @@ export function changesHere(parts: ChangesParts): NodeChanges {
     removeFolders: (folders) => removeFolders(files, folders),
     sweep: (path) => sweep(files, path),
     dumpConfig: (file) => dumpConfig(file, parts, run),
-    reloadUnits: async () => void (await run(['systemctl', 'daemon-reload'])),
+    reloadUnits: async () =>
+      void (await run(['systemctl', 'daemon-reload'], { timeoutMs: limits.systemdJobTimeoutMs })),
     readProperty: async (unit, name) => {
       const { stdout } = await run(['systemctl', 'show', `--property=${name}`, '--', checked(unit)]);
       return stdout.slice(stdout.indexOf('=') + 1).trim();

@@ -1,4 +1,6 @@
 import type { CriReader } from '../cri/types.ts';
+import type { Clock } from '../model/clock.ts';
+import { limits } from '../model/limits.ts';
 import type { Container, Sandbox } from '../model/sandbox.ts';
 
 export interface PodRecords {
@@ -15,17 +17,22 @@ interface Waiting {
 /**
  * The sandboxes and containers of one pod, listed after it was asked: never an older listing. Who asks while a
  * listing is under way waits for the next one, and those who wait share it: hundreds of removals would else cost the
- * runtime two listings each, and it goes through all it has for every one of them.
+ * runtime two listings each, and it goes through all it has for every one of them. For the same reason a listing begins
+ * `limits.listingGapMs` after the last one at the earliest.
  */
-export function podReader(cri: CriReader): (podUid: string) => Promise<PodRecords> {
+export function podReader(cri: CriReader, clock: Clock): (podUid: string) => Promise<PodRecords> {
   let waiting: Waiting[] = [];
   let isListing = false;
+  let last: bigint | undefined;
 
   async function listForAll(): Promise<void> {
     isListing = true;
     while (waiting.length > 0) {
       // Those who ask in the same turn of the event loop are gathered first.
       await new Promise((resolve) => setImmediate(resolve));
+      const sinceMs = last === undefined ? limits.listingGapMs : Number((clock.uptimeNs() - last) / 1_000_000n);
+      if (sinceMs < limits.listingGapMs) await clock.sleep(limits.listingGapMs - sinceMs);
+      last = clock.uptimeNs();
       const asked = waiting;
       waiting = [];
       await answer(cri, asked);

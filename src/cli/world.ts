@@ -10,8 +10,8 @@ import { known, valueOr } from '../model/observed.ts';
 import { safeText } from '../model/safe-text.ts';
 import { type Run, run as runProgram } from '../observe/child.ts';
 import { observeProcesses } from '../observe/holders.ts';
-import { findKubelet, listProcesses, type ProcessStat, parseStat } from '../observe/proc.ts';
-import { isErrno, readProc } from '../observe/read-file.ts';
+import { findKubelet, listProcesses, type ProcessStat, readStat } from '../observe/proc.ts';
+import { isErrno } from '../observe/read-file.ts';
 import { changesHere } from './node-changes.ts';
 import { podReader } from './pod-reader.ts';
 
@@ -31,7 +31,7 @@ export function worldOverCri({ cri, endpoint, clock, lookAgain, storage, run = r
   return {
     clock,
     lookAgain,
-    readPod: podReader(cri),
+    readPod: podReader(cri, clock),
     pauseAlive: (sandboxId) => pauseAlive(cri, sandboxId),
     readIdentity,
     changes: changesHere({ cri, readIdentity, run }),
@@ -64,7 +64,7 @@ async function pauseAlive(cri: CriReader, sandboxId: string): Promise<boolean | 
   try {
     const { detail } = await cri.sandboxStatus(sandboxId);
     if (detail.pid === undefined) return detail.processStatus === 'deleted' ? false : undefined;
-    return detail.pid > 0 && (await statOf(detail.pid)) !== undefined;
+    return detail.pid > 0 && statOf(detail.pid) !== undefined;
   } catch (error) {
     if (isSandwardenError(error, 'ERR_CRI_NOT_FOUND')) return false;
     throw error;
@@ -84,19 +84,17 @@ function identityReader(socket: string, clock: Clock): () => Promise<Identity> {
     // A scan that is under way serves all who ask meanwhile: four removals at once would each make their own.
     if (last !== undefined && isFresh) {
       const identity = await last.identity;
-      if (await stillThere(identity)) return identity;
+      if (stillThere(identity)) return identity;
     }
     last = { atNs: nowNs, identity: readIdentity(socket) };
     return last.identity;
   };
 }
 
-async function stillThere(of: Identity): Promise<boolean> {
+function stillThere(of: Identity): boolean {
   if (of.runtimePid === undefined) return false;
-  const [runtime, kubelet] = await Promise.all([
-    statOf(of.runtimePid),
-    of.kubeletPid === undefined ? undefined : statOf(of.kubeletPid),
-  ]);
+  const runtime = statOf(of.runtimePid);
+  const kubelet = of.kubeletPid === undefined ? undefined : statOf(of.kubeletPid);
   return (
     runtime?.startedUptimeNs === of.runtimeStartedUptimeNs && (kubelet === undefined) === (of.kubeletPid === undefined)
   );
@@ -119,7 +117,7 @@ async function readIdentity(socket: string): Promise<Identity> {
  * circle.
  */
 async function killProcess(pid: number, startedUptimeNs: bigint): Promise<'killed' | 'gone'> {
-  const stat = await statOf(pid);
+  const stat = statOf(pid);
   if (stat === undefined || stat.startedUptimeNs !== startedUptimeNs) return 'gone';
   try {
     process.kill(pid, 'SIGKILL');
@@ -135,9 +133,8 @@ async function killProcess(pid: number, startedUptimeNs: bigint): Promise<'kille
 }
 
 /** A process that runs; a zombie does not. */
-async function statOf(pid: number): Promise<ProcessStat | undefined> {
-  const text = await readProc(`/proc/${pid}/stat`);
-  const stat = text === undefined ? undefined : parseStat(text);
+function statOf(pid: number): ProcessStat | undefined {
+  const stat = readStat(`/proc/${pid}/stat`);
   return stat === undefined || stat.state === 'Z' || stat.state === 'X' ? undefined : stat;
 }
 

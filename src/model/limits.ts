@@ -169,6 +169,8 @@ export const limits = {
   journalTextLength: 1_000,
   /** A disk that does not confirm a journal entry within this time is a reason not to act. */
   journalSyncTimeoutMs: 60_000,
+  /** Listings for those who act follow each other no faster: hundreds of removals at once share them. */
+  listingGapMs: 40,
   /** What was read before an act and is older than this when the act may begin is read again. */
   guardFreshMs: 1_000,
   /** A scan of all processes is good for this long; what it found is looked at again each time. */
@@ -242,8 +244,8 @@ export const limits = {
   dbusSignatureLength: 255,
   /** Deadline of a call to systemd: it answers all but Reload at once, also where a job takes longer. */
   systemdCallTimeoutMs: 10_000,
-  /** Deadline of a job of systemd (a unit starts or stops), and of a reload; kubelet's library waits 30 s too. */
-  systemdJobTimeoutMs: 30_000,
+  /** Deadline of a job of systemd (a unit starts or stops), and of a reload: systemd's own default for a job. */
+  systemdJobTimeoutMs: 90_000,
   /** Where there is no bus: how often systemctl is asked whether the scope is there. */
   systemdPollMs: 50,
   /** Our units that are listed. */

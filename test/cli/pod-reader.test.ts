@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { podReader } from '../../src/cli/pod-reader.ts';
 import type { CriReader } from '../../src/cri/types.ts';
+import type { Clock } from '../../src/model/clock.ts';
+import { limits } from '../../src/model/limits.ts';
 import type { Container, Sandbox } from '../../src/model/sandbox.ts';
 
 test('one pod is asked for by its uid', async () => {
   const runtime = simRuntime(['a', 'b']);
-  const read = podReader(runtime.cri);
+  const read = podReader(runtime.cri, clockOf());
   assert.deepEqual(
     (await read('a')).sandboxes.map((each) => each.id),
     ['a-0'],
@@ -18,7 +20,7 @@ test('one pod is asked for by its uid', async () => {
 
 test('who asks together shares one listing, and gets his own pod', async () => {
   const runtime = simRuntime(['a', 'b', 'c']);
-  const read = podReader(runtime.cri);
+  const read = podReader(runtime.cri, clockOf());
   const [a, b, none] = await Promise.all([read('a'), read('b'), read('x')]);
   assert.deepEqual(runtime.filters, ['all']);
   assert.deepEqual(
@@ -33,7 +35,7 @@ test('who asks together shares one listing, and gets his own pod', async () => {
 
 test('a listing that is under way does not answer who asks meanwhile', async () => {
   const runtime = simRuntime(['a']);
-  const read = podReader(runtime.cri);
+  const read = podReader(runtime.cri, clockOf());
   let late: Promise<{ readonly sandboxes: readonly Sandbox[] }> | undefined;
   runtime.during = () => {
     late ??= read('a');
@@ -46,7 +48,7 @@ test('a listing that is under way does not answer who asks meanwhile', async () 
 
 test('a listing that fails is an error for all who waited, and the next one is asked anew', async () => {
   const runtime = simRuntime(['a']);
-  const read = podReader(runtime.cri);
+  const read = podReader(runtime.cri, clockOf());
   runtime.during = () => {
     throw new Error('hung');
   };
@@ -58,6 +60,40 @@ test('a listing that fails is an error for all who waited, and the next one is a
   runtime.during = () => undefined;
   assert.equal((await read('a')).sandboxes.length, 1);
 });
+
+test('who asks soon after a listing waits a little, so that others can share the next one', async () => {
+  const runtime = simRuntime(['a', 'b', 'c']);
+  const clock = clockOf();
+  const read = podReader(runtime.cri, clock);
+  await read('a');
+  assert.deepEqual(clock.sleptMs, [], 'the first one does not wait');
+  clock.passMs(15);
+  await Promise.all([read('b'), read('c')]);
+  assert.deepEqual(clock.sleptMs, [limits.listingGapMs - 15]);
+  clock.passMs(limits.listingGapMs);
+  await read('a');
+  assert.equal(clock.sleptMs.length, 1, 'nor one that comes later');
+  assert.deepEqual(runtime.filters, ['a', 'all', 'a']);
+});
+
+/** A clock that goes on by sleeping and by `passMs`. */
+function clockOf(): Clock & { readonly sleptMs: number[]; passMs(ms: number): void } {
+  let uptimeNs = 0n;
+  const sleptMs: number[] = [];
+  const passMs = (ms: number) => {
+    uptimeNs += BigInt(ms) * 1_000_000n;
+  };
+  return {
+    sleptMs,
+    passMs,
+    wallNs: () => uptimeNs,
+    uptimeNs: () => uptimeNs,
+    sleep: async (ms) => {
+      sleptMs.push(ms);
+      passMs(ms);
+    },
+  };
+}
 
 function simRuntime(uids: string[]) {
   const runtime = { uids, filters: [] as string[], during: (): void => undefined, cri: {} as CriReader };

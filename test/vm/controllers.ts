@@ -17,7 +17,7 @@ export const quietMs = 100_000;
 /** Long enough for an update of the QoS classes, a look, a kill and a new sandbox, one after the other, emulated. */
 export const flapMs = 300_000;
 
-const slowMs = 300_000;
+const slowMs = 900_000;
 
 /** A node with kubelet's work on cgroups, on and with the program; no pod runs unless `pods` names some. */
 export async function controllerNode(options: VmOptions): Promise<Vm> {

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
+import { limits } from '../../model/limits.ts';
 import { type Run, run as runProgram } from '../../observe/child.ts';
 import { flags, runDir } from '../record.ts';
 import { unitNames } from './units.ts';
@@ -27,17 +28,20 @@ export function systemdHere(run: Run = runProgram): Systemd {
   const started = [unitNames.clock, unitNames.timer];
   return {
     verify: (paths) => verify(run, paths),
-    reload: async () => void (await run(['systemctl', 'daemon-reload'])),
+    reload: async () => void (await run(['systemctl', 'daemon-reload'], patience)),
     start: async () => {
       await markJudged();
-      await run(['systemctl', 'start', '--', ...started]);
+      await run(['systemctl', 'start', '--', ...started], patience);
     },
-    stop: async (units) => void (await run(['systemctl', 'stop', '--', ...units])),
+    stop: async (units) => void (await run(['systemctl', 'stop', '--', ...units], patience)),
     resetFailed: (units) => resetFailed(run, units),
     // One call each: what parts two units in the output of one call is an empty line, and `run` drops those.
     show: (units) => Promise.all(units.map((unit) => shown(run, unit))),
   };
 }
+
+/** A slow board under load reads its units for longer than a question takes. */
+const patience = { timeoutMs: limits.systemdJobTimeoutMs } as const;
 
 async function resetFailed(run: Run, units: readonly string[]): Promise<void> {
   const facts = await Promise.all(units.map(async (name) => ({ name, unit: await shown(run, name) })));

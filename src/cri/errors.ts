@@ -83,7 +83,7 @@ export function errnoError(errno: string, cause: unknown, context: CallContext):
     case 'ENOTSOCK':
     case 'EPROTOTYPE':
     case 'EPROTONOSUPPORT':
-      return notCri(`${at} is not a stream socket`, cause);
+      return notCri(`${at} is no socket that takes connections`, cause);
     case 'ENAMETOOLONG':
     case 'ELOOP':
     case 'EINVAL':

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import * as http2 from 'node:http2';
 import * as net from 'node:net';
 import { limits } from '../model/limits.ts';
@@ -115,7 +116,8 @@ function greet(path: string, timeoutMs: number): Promise<http2.ClientHttp2Sessio
     const timer = setTimeout(() => fail(new ConnectionFault('silent')), timeoutMs);
     // This listener stays for the session's life: an error without a listener would end the process.
     session.on('error', (error: NodeJS.ErrnoException) => {
-      if (!greeted) fail(error.code?.startsWith('ERR_HTTP2') ? new ConnectionFault('not-http2', error) : error);
+      if (greeted) return;
+      fail(error.code?.startsWith('ERR_HTTP2') ? new ConnectionFault('not-http2', error) : named(error, path));
     });
     session.once('close', () => {
       if (!greeted) fail(new ConnectionFault('hung-up'));
@@ -127,4 +129,20 @@ function greet(path: string, timeoutMs: number): Promise<http2.ClientHttp2Sessio
       resolve(session);
     });
   });
+}
+
+/**
+ * connect(2) says ECONNREFUSED of a file that is no socket at all (net/unix/af_unix.c, unix_find_bsd), as it does of
+ * one that nobody listens on. No daemon will ever listen on it: ENOTSOCK says so.
+ */
+function named(error: NodeJS.ErrnoException, path: string): Error {
+  if (error.code !== 'ECONNREFUSED') return error;
+  try {
+    if (statSync(path).isSocket()) return error;
+  } catch (failure) {
+    // It was there a moment ago.
+    if (!(failure instanceof Error && 'code' in failure)) throw failure;
+    return error;
+  }
+  return Object.assign(new Error(`${path} is no socket`, { cause: error }), { code: 'ENOTSOCK' });
 }

@@ -20,6 +20,7 @@ import {
 } from '../../src/cri/gen/runtime/v1/runtime_pb.js';
 import type { CriRunner } from '../../src/cri/types.ts';
 import { type ErrorCode, isSandwardenError, SandwardenError } from '../../src/model/errors.ts';
+import { leaveDeadSocket } from '../helpers/dead-socket.ts';
 import { fakeCri, fakeSocket, type Handlers, listen } from '../helpers/fake-cri.ts';
 import { tempDir } from '../helpers/temp.ts';
 
@@ -31,11 +32,18 @@ describe('an endpoint that is no CRI', () => {
     await refuses(dir.join('none.sock'), 'ERR_SOCKET_MISSING');
   });
 
-  it('is a file nobody listens on, as after a SIGKILL of the daemon', async () => {
+  it('is a socket nobody listens on, as after a SIGKILL of the daemon', async () => {
     await using dir = await tempDir();
     const path = dir.join('dead.sock');
-    await writeFile(path, '');
+    await leaveDeadSocket(path);
     await refuses(path, 'ERR_SOCKET_REFUSED');
+  });
+
+  it('is no socket at all: a file, a folder', async () => {
+    await using dir = await tempDir();
+    await writeFile(dir.join('file'), '');
+    await refuses(dir.join('file'), 'ERR_SOCKET_NOT_CRI');
+    await refuses(dir.path, 'ERR_SOCKET_NOT_CRI');
   });
 
   it('accepts and says nothing', async () => {

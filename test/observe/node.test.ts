@@ -18,6 +18,7 @@ import { needsDetail } from '../../src/observe/cri.ts';
 import { layoutOf } from '../../src/observe/layout.ts';
 import { type ObserveOptions, observe } from '../../src/observe/node.ts';
 import { decodeSnapshot, encodeSnapshot } from '../../src/observe/snapshot-file.ts';
+import { leaveDeadSocket } from '../helpers/dead-socket.ts';
 import { fakeCri, type Handlers } from '../helpers/fake-cri.ts';
 import { tempDir } from '../helpers/temp.ts';
 
@@ -42,7 +43,7 @@ describe('observe', () => {
 
   it('says who named a dead socket', async () => {
     await using dir = await tempDir();
-    await writeFile(dir.join('dead.sock'), '');
+    await leaveDeadSocket(dir.join('dead.sock'));
     const snapshot = await look({
       root: dir.path,
       env: { CONTAINER_RUNTIME_ENDPOINT: `unix://${dir.join('dead.sock')}` },

@@ -232,6 +232,20 @@ describe('the small commands', () => {
     const { status, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
     assert.deepEqual([status, stderr], [0, '']);
   });
+  test('a full disk behind > is 74, however little was written and whatever came after it', () => {
+    const main = resolve(import.meta.dirname, '../../src/main.ts');
+    for (const args of ['--version', '--help', 'findings', 'demo --fast']) {
+      const script = `'${process.execPath}' '${main}' ${args} 2>&1 >/dev/full | grep 'cannot write'; exit \${PIPESTATUS[0]}`;
+      const { status, stdout } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
+      assert.equal(status, 74, args);
+      assert.match(stdout, /^sandwarden: cannot write the output: .*\n$/);
+    }
+  });
+  test('where only stderr cannot be written, the exit code is what is left to say it', () => {
+    const main = resolve(import.meta.dirname, '../../src/main.ts');
+    const script = `'${process.execPath}' '${main}' explain nothing 2>/dev/full`;
+    assert.equal(spawnSync('bash', ['-c', script]).status, 64);
+  });
   test('a bug of ours asks for a report and ends with 70', () => {
     const style = { colour: false, unicode: true, width: 120 };
     const { text, exitCode } = describeError(new TypeError('x is \u001b[2J not a function'), style, false);

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import type { WriteStream } from 'node:tty';
 import { styleText } from 'node:util';
-import { ExitCode } from '../../model/errors.ts';
+import { onBrokenOutput } from './broken-output.ts';
 import type { Io, Output } from './io.ts';
 
 /** The streams and the environment of this process. A reader that went away (EPIPE) ends the writing quietly. */
@@ -20,13 +20,9 @@ export function processIo(): Io {
 function outputOver(stream: WriteStream): Output {
   let gone = false;
   const told: (() => void)[] = [];
-  stream.on('error', (error: NodeJS.ErrnoException) => {
+  onBrokenOutput(stream, () => {
     gone = true;
     for (const each of told.splice(0)) each();
-    // The reader closed the pipe (`| head -1`): it has what it wanted.
-    if (error.code === 'EPIPE') return;
-    process.exitCode = ExitCode.outputFailed;
-    if (stream !== process.stderr) process.stderr.write(`sandwarden: cannot write the output: ${error.message}\n`);
   });
   return {
     write: (text) => {

@@ -59,7 +59,7 @@ describe('what is understood', () => {
       const request = read(...argv);
       assert.ok(request.kind === 'help' && request.command?.name === 'check', argv.join(' '));
     }
-    assert.deepEqual(read('--version'), { kind: 'version' });
+    for (const word of ['--version', '-V', 'version']) assert.deepEqual(read(word), { kind: 'version' });
   });
 });
 
@@ -76,9 +76,16 @@ describe('what is refused', () => {
     [['check', '-o', 'yaml'], /no value of '-o'/, /text, json, sarif, junit/],
     [['check', '--no-color=yes'], /takes no value/, /alone/],
     [['check', 'web'], /unexpected 'web'/, /check --help/],
-    [['explain'], /needs a CODE/, /explain --help/],
-    [['explain', 'SW101', 'SW102'], /unexpected 'SW102'/, /explain --help/],
-    [['completion', 'fihs'], /no SHELL/, /Did you mean 'fish'/],
+    [['explain'], /needs a CODE/, /'sandwarden explain CODE', or 'sandwarden explain pod NAMESPACE\/NAME\|UID'/],
+    [['explain', 'SW101', 'SW102'], /unexpected 'SW102' after 'SW101'/, /explain --help/],
+    [['explain', 'pod', 'default/web', 'x'], /unexpected 'x' after 'default\/web'/, /explain --help/],
+    [['anchor', 'list', 'x'], /unexpected 'x' after 'list'/, /anchor --help/],
+    [['completion', 'fihs'], /'completion' does not take 'fihs'/, /Did you mean 'fish'/],
+    [['anchor', 'lst'], /'anchor' does not take 'lst'/, /Did you mean 'list'\? It takes: list, release/],
+    [['watch'], /'watch' needs one of controllers, kernel/, /watch controllers\|kernel/],
+    [['check', '--node', 'n1'], /no option '--node'/, /'sandwarden --node NAME check'/],
+    [['check', '--version'], /no option '--version'/, /'sandwarden --version' alone/],
+    [['help', 'check', 'heal'], /unexpected 'heal' after 'check'/, /help COMMAND/],
     [['--frobnicate'], /unknown option '--frobnicate'/, /comes first/],
     [['help', 'hael'], /unknown command 'hael'/, /Did you mean 'heal'/],
   ];

@@ -24,17 +24,25 @@ export function readCommandLine(argv: readonly string[], commands: readonly Comm
   const at = commandPosition(argv, commands);
   const leading = argv.slice(0, at);
   if (argv[at] === undefined) {
-    if (leading.includes('--version')) return { kind: 'version' };
+    if (leading.includes('--version') || leading.includes('-V')) return { kind: 'version' };
     if (leading.includes('--help') || leading.includes('-h')) return { kind: 'help', command: undefined };
     const stray = leading.find((each) => each !== '--no-color');
     throw stray === undefined ? noCommand() : usage(`unknown option '${stray}'`, `${namesOf(commands)} comes first.`);
   }
   const typed = argv[at];
   const rest = argv.slice(at + 1);
-  if (typed === 'help') return { kind: 'help', command: rest[0] ? findCommand(rest[0], commands) : undefined };
+  if (typed === 'help') return helpOf(rest, commands);
+  if (typed === 'version' && rest.length === 0) return { kind: 'version' };
   const command = findCommand(typed, commands);
   if (command.raw) return { kind: 'run', command, args: argsOf(command, undefined, new Map(), rest) };
   return readArguments(command, [...leading, ...rest]);
+}
+
+function helpOf([name, extra]: readonly string[], commands: readonly CommandSpec[]): Request {
+  if (name === undefined || name.startsWith('-')) return { kind: 'help', command: undefined };
+  const command = findCommand(name, commands);
+  if (extra === undefined || extra.startsWith('-')) return { kind: 'help', command };
+  throw unexpected(extra, name, "Write 'sandwarden help COMMAND'.");
 }
 
 function readArguments(command: CommandSpec, argv: readonly string[]): Request {
@@ -59,7 +67,10 @@ function readArguments(command: CommandSpec, argv: readonly string[]): Request {
   if (given.has('help')) return { kind: 'help', command };
   const takesSecond = command.second !== undefined && command.second.after === positionals[0];
   const second = takesSecond ? secondPositional(command, positionals) : undefined;
-  const first = onePositional(command, second === undefined ? positionals : positionals.toSpliced(1, 1));
+  const first = firstPositional(command, positionals[0]);
+  const allowed = command.argument === undefined ? 0 : second === undefined ? 1 : 2;
+  const extra = positionals[allowed];
+  if (extra !== undefined) throw unexpected(extra, positionals[allowed - 1], seeHelp(command), command);
   return {
     kind: 'run',
     command,
@@ -82,27 +93,25 @@ function checkedValue(spec: OptionSpec, rawName: string, value: string | undefin
   return value;
 }
 
-function onePositional(command: CommandSpec, positionals: readonly string[]): string | undefined {
-  const [first, second] = positionals;
-  const allowed = command.argument ? 1 : 0;
-  const extra = allowed === 0 ? first : second;
-  if (extra !== undefined) {
-    const takes = command.argument ? `takes one ${command.argument.name}` : 'takes no argument';
-    throw usage(`unexpected '${safeText(extra, 60)}': '${command.name}' ${takes}`, seeHelp(command));
+function firstPositional(command: CommandSpec, first: string | undefined): string | undefined {
+  const { argument, second } = command;
+  if (argument === undefined) return undefined;
+  const { name, choices } = argument;
+  if (first === undefined) {
+    if (argument.optional) return undefined;
+    const what = choices === undefined ? `a ${name}` : `one of ${choices.join(', ')}`;
+    const also = second === undefined ? '' : `, or 'sandwarden ${command.name} ${second.after} ${second.name}'`;
+    const hint = `Write 'sandwarden ${command.name} ${choices?.join('|') ?? name}'${also}.`;
+    throw usage(`'${command.name}' needs ${what}`, hint);
   }
-  if (command.argument && first === undefined && !command.argument.optional) {
-    const choices = command.argument.choices;
-    const hint = choices ? `Write 'sandwarden ${command.name} ${choices.join('|')}'.` : seeHelp(command);
-    throw usage(`'${command.name}' needs a ${command.argument.name}`, hint);
-  }
-  if (first !== undefined && command.argument?.choices && !command.argument.choices.includes(first)) {
-    const { choices, name } = command.argument;
-    throw usage(
-      `'${safeText(first, 60)}' is no ${name}`,
-      `${didYouMean(first, choices)}It takes: ${choices.join(', ')}.`,
-    );
-  }
-  return first;
+  if (choices === undefined || choices.includes(first)) return first;
+  const hint = `${didYouMean(first, choices)}It takes: ${choices.join(', ')}.`;
+  throw usage(`'${command.name}' does not take '${safeText(first, 60)}'`, hint);
+}
+
+function unexpected(extra: string, before: string | undefined, hint: string, command?: CommandSpec): SandwardenError {
+  const where = before === undefined ? `: '${command?.name}' takes no argument` : ` after '${safeText(before, 60)}'`;
+  return usage(`unexpected '${safeText(extra, 60)}'${where}`, hint);
 }
 
 function secondPositional(command: CommandSpec, positionals: readonly string[]): string | undefined {
@@ -134,7 +143,12 @@ function findCommand(typed: string, commands: readonly CommandSpec[]): CommandSp
 
 function unknownOption(rawName: string, command: CommandSpec, specs: readonly OptionSpec[]): SandwardenError {
   const names = specs.map((each) => `--${each.name}`);
-  const hint = `${didYouMean(rawName, names)}${seeHelp(command)}`;
+  // These two stand before or without a command.
+  const elsewhere: Readonly<Record<string, string>> = {
+    '--node': `On a node of the cluster: 'sandwarden --node NAME ${command.name}'.`,
+    '--version': "Write 'sandwarden --version' alone.",
+  };
+  const hint = elsewhere[rawName] ?? `${didYouMean(rawName, names)}${seeHelp(command)}`;
   return usage(`'${command.name}' has no option '${safeText(rawName, 60)}'`, hint);
 }
 

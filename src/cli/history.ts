@@ -6,7 +6,7 @@ import { ExitCode, SandwardenError } from '../model/errors.ts';
 import { safeText } from '../model/safe-text.ts';
 import { systemClock } from '../observe/clock.ts';
 import type { Args } from './frame/command.ts';
-import { spanNs } from './frame/duration.ts';
+import { dateNs, spanNs } from './frame/duration.ts';
 import type { Io } from './frame/io.ts';
 import { historyText } from './render/history-text.ts';
 import { jsonText } from './render/json.ts';
@@ -41,7 +41,7 @@ export interface Now {
  * wall clock may have been wrong; by the wall clock for others. A date is compared with the entry's own date.
  */
 export function sinceFilter(typed: string, now: Now): (entry: Entry) => boolean {
-  const duration = /^(\d{1,6})(s|m|min|h|d)$/.exec(typed);
+  const duration = /^(\d{1,6})(s|m|min|h|d|w)$/.exec(typed);
   if (duration) {
     const mostNs = spanNs(duration[1] ?? '0', duration[2] ?? '');
     return ({ at }) => {
@@ -49,13 +49,13 @@ export function sinceFilter(typed: string, now: Now): (entry: Entry) => boolean 
       return ago <= mostNs;
     };
   }
-  const ms = /^\d{4}-\d{2}-\d{2}/.test(typed) ? Date.parse(typed) : Number.NaN;
-  if (Number.isNaN(ms)) {
+  const sinceNs = dateNs(typed);
+  if (sinceNs === undefined) {
     throw new SandwardenError('ERR_USAGE', `'${safeText(typed, 60)}' is no time for '--since'`, {
       hint: "Write a duration ('30m', '2h', '3d') or a date ('2026-11-21', '2026-11-21T17:49:00Z').",
     });
   }
-  return ({ at }) => at.wallNs >= BigInt(ms) * 1_000_000n;
+  return ({ at }) => at.wallNs >= sinceNs;
 }
 
 function thisBoot(): Now {

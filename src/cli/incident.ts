@@ -16,7 +16,7 @@ import { plainBootId } from '../observe/log-line.ts';
 import { isErrno } from '../observe/read-file.ts';
 import { endOfJournal, readTimeline, type TimelineSource } from '../observe/timeline/read.ts';
 import type { Args } from './frame/command.ts';
-import { spanNs } from './frame/duration.ts';
+import { dateNs, spanNs } from './frame/duration.ts';
 import type { Io } from './frame/io.ts';
 import { incidentHtml } from './render/incident-html.ts';
 import { incidentText } from './render/incident-text.ts';
@@ -61,10 +61,8 @@ export function readSince(typed: string | undefined, nowNs: bigint): bigint {
   if (typed === undefined) return nowNs - BigInt(limits.incidentSinceMs) * 1_000_000n;
   const shown = safeText(typed, 60);
   const [, digits, unit] = /^(\d{1,6})(s|m|min|h|d|w)$/.exec(typed) ?? [];
-  const isDate = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:Z|[+-]\d{2}:?\d{2})?)?$/.test(typed);
-  const ms = isDate ? Date.parse(typed.replace(' ', 'T')) : Number.NaN;
-  const sinceNs = unit !== undefined ? nowNs - spanNs(digits ?? '0', unit) : BigInt(ms || 0) * 1_000_000n;
-  if (unit === undefined && Number.isNaN(ms)) {
+  const sinceNs = unit === undefined ? dateNs(typed) : nowNs - spanNs(digits ?? '0', unit);
+  if (sinceNs === undefined) {
     throw new SandwardenError('ERR_USAGE', `'${shown}' is no time for '--since'`, {
       hint: "Write a duration ('12h', '2d', '3w') or a date ('2025-11-13', '2025-11-13T06:00:00Z').",
     });

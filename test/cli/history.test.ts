@@ -64,9 +64,13 @@ describe('--since', () => {
   test('a date is compared with dates', () => {
     assert.equal(sinceFilter('2026-11-21', now)(old), true);
     assert.equal(sinceFilter('2026-11-22', now)(old), false);
+    assert.equal(sinceFilter('2026-11-21 00:00:00.5Z', now)(old), true);
+  });
+  test('weeks are understood here as for an incident', () => {
+    assert.equal(sinceFilter('1w', now)(old), true);
   });
   test('anything else is refused with what to write', () => {
-    for (const typed of ['', 'soon', '5', '-3d', '2026-99-99', '\u001b[2J']) {
+    for (const typed of ['', 'soon', '5', '-3d', '2026-99-99', '2026-02-30', '2026-11-21Tx', '\u001b[2J']) {
       assert.throws(
         () => sinceFilter(typed, now),
         (error) =>

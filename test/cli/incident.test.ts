@@ -173,6 +173,7 @@ describe('the program', { skip: cannotMakeJournals ?? false }, () => {
       [['--journal', '/nonexistent'], 69, /cannot read the journal '\/nonexistent': ENOENT/],
       [['--journal', dir.join('x.journal')], 69, /cannot read the journal .*\n.*journalctl --verify/s],
       [['--since', 'yesterday'], 64, /is no time for '--since'/],
+      [['--since', '2025-02-30'], 64, /'2025-02-30' is no time for '--since'/],
       [['--output', 'pdf'], 64, /It takes: text, json, html/],
     ] as const;
     for (const [args, code, says] of cases) {

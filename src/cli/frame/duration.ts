@@ -17,6 +17,22 @@ export function spanNs(digits: string, unit: string): bigint {
   return BigInt(digits) * BigInt(UNIT_MS[unit] ?? 0) * 1_000_000n;
 }
 
+/**
+ * A date (`2026-11-21`, which is UTC) or a date and a time (`2026-11-21T17:49:00Z`; without a zone that of this machine)
+ * as nanoseconds since 1970; undefined where it is none, or a day that no calendar has.
+ */
+export function dateNs(typed: string): bigint | undefined {
+  const [, day] = DATE.exec(typed) ?? [];
+  if (day === undefined) return undefined;
+  const midnight = new Date(`${day}T00:00:00Z`);
+  const ms = Date.parse(typed.replace(' ', 'T'));
+  // Date takes the 30th of February for a day of March.
+  if (Number.isNaN(midnight.getTime()) || Number.isNaN(ms) || !midnight.toISOString().startsWith(day)) return undefined;
+  return BigInt(ms) * 1_000_000n;
+}
+
+const DATE = /^(\d{4}-\d{2}-\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/;
+
 const UNIT_MS: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1_000,

@@ -1,7 +1,7 @@
 /**
  * Images as archives, made without a registry and without a daemon: the same input gives the same image.
- * Sources: opencontainers/image-spec, image-layout.md, config.md, annotations.md; the tar format is POSIX ustar; docker's
- * manifest.json: moby image/tarexport, which `docker load` wants where its store is not containerd's.
+ * Sources: opencontainers/image-spec, image-layout.md, config.md, annotations.md; the tar format is POSIX ustar;
+ * docker's manifest.json: moby image/tarexport, which `docker load` wants where its store is not containerd's.
  */
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
@@ -31,12 +31,12 @@ export interface ImageParts {
 }
 
 /**
- * An OCI archive (`ctr images import`, `skopeo copy oci-archive:…`), which `docker load` takes too. Throws an Error for a
- * name that is too long for a tar.
+ * An OCI archive (`ctr images import`, `skopeo copy oci-archive:…`), which `docker load` takes too. Throws an Error for
+ * a name that is too long for a tar.
  */
 export function imageArchive({ architecture, entries, config, names, gzip = false }: ImageParts): Uint8Array {
   const plain = tar(entries);
-  // zlib writes neither date nor name. Its bytes may differ from CPU to CPU; the image's id, of what is in it, does not.
+  // zlib writes neither date nor name. Its bytes may differ from CPU to CPU, the image's id (of what is in it) not.
   const layer = gzip ? gzipSync(plain) : plain;
   const image = json({
     architecture,

@@ -1,6 +1,6 @@
-// Goal: a real containerd takes the image of our own, and the debug pod's very command runs the program out of it on the
-// node, over images that have no libc and no shell. Method: the archive is imported as docs/cluster.md says; what the
-// pod's specification asks for is handed to ctr, in the place of kubelet, which has no part in what is proved here.
+// Goal: a real containerd takes the image of our own, and the debug pod's very command runs the program out of it on
+// the node, over images that have no libc and no shell. Method: the archive is imported as docs/cluster.md says; what
+// the pod's specification asks for is handed to ctr, in the place of kubelet, which has no part in what is proved here.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';

@@ -22,9 +22,8 @@ export const nodePage = {
   usage: ['sandwarden --node NAME [OPTION]... COMMAND [OPTION]...'],
   about:
     'Runs COMMAND on a node without SSH, through a debug pod: its output comes as it is written, its exit code is ' +
-    'given, and the pod is removed. What stands after COMMAND is for the program on the node; its own --help tells it.' +
-    '\n\n' +
-    'Nobody is asked on that side: heal needs --yes. docs/cluster.md tells all.',
+    'given, and the pod is removed. What stands after COMMAND is for the program on the node; its own --help tells ' +
+    'it.\n\nNobody is asked on that side: heal needs --yes. docs/cluster.md tells all.',
   options: nodeOptions,
   examples: [
     ['sandwarden --node node-7 check', 'With the program that is installed there.'],

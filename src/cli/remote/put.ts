@@ -13,7 +13,9 @@ export type Origin =
   /** The debug pod's own image. */
   | { readonly from: 'image'; readonly image: string };
 
-/** What the scripts below end with where nothing was run. Sandwarden ends with none of them, chroot(1) with 125 to 127. */
+/**
+ * What the scripts below end with where nothing was run. Sandwarden ends with none of them, chroot(1) with 125 to 127.
+ */
 const notRun = { noPlace: 121, notWhole: 122, notOurs: 123, otherArchitecture: 124 } as const;
 
 const chroot = ['/usr/sbin/chroot', '/host'] as const;
@@ -83,7 +85,9 @@ step ${chroot.join(' ')} "$at/node" "$at/dist/sandwarden.js" "$@"
 exit "$code"
 `;
 
-/** Why a pod that ended with `exitCode` has not run the program; undefined where it has. `why` is the runtime's word. */
+/**
+ * Why a pod that ended with `exitCode` has not run the program; undefined where it has. `why` is the runtime's word.
+ */
 export function notRunError(
   exitCode: number,
   { origin, node, architecture, why }: { origin: Origin; node: string; architecture: string; why: string },

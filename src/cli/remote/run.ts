@@ -167,8 +167,8 @@ async function create({ client, request }: Run, collection: string, pod: object)
 }
 
 /**
- * The pod waits: what its events say, and what is left to do. Where its sandbox stands, or kubelet does not tell, and it
- * is an image that may be pulled which is waited for, another one is needed.
+ * The pod waits: what its events say, and what is left to do. Where its sandbox stands, or kubelet does not tell, and
+ * it is an image that may be pulled which is waited for, another one is needed.
  */
 async function notStarted(
   { client, request, target, ending }: Run,

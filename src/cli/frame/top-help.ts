@@ -1,4 +1,4 @@
-/** `sandwarden --help`: plain text, so that it loads nothing. test/cli/command-line.test.ts holds it to the commands. */
+/** `sandwarden --help`: plain text, which loads nothing. test/cli/command-line.test.ts holds it to the commands. */
 export const topHelp = `Keeps the pod sandboxes of a Kubernetes node healthy: finds what blocks pods
 after a power cut, says why, and mends exactly that.
 

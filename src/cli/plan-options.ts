@@ -21,6 +21,11 @@ function readOnly(typed: string): { code: string; object?: string } {
   const slash = typed.indexOf('/');
   const code = slash === -1 ? typed : typed.slice(0, slash);
   const object = slash === -1 ? undefined : typed.slice(slash + 1);
+  if (code === '') {
+    throw new SandwardenError('ERR_USAGE', `'--only ${safeText(typed, 80)}' names no finding`, {
+      hint: "Write '--only SW102', or '--only SW102/default/web/0'; 'sandwarden check' shows them.",
+    });
+  }
   if (object === '') {
     throw new SandwardenError('ERR_USAGE', `'--only ${safeText(typed, 80)}' names no object after the '/'`, {
       hint: `Write '--only ${safeText(code, 60)}', or '--only ${safeText(code, 60)}/default/web/0'.`,

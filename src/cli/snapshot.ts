@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, unlink } from 'node:fs/promises';
 import { ExitCode, SandwardenError } from '../model/errors.ts';
 import { safeText } from '../model/safe-text.ts';
 import { isErrno } from '../observe/read-file.ts';
@@ -10,14 +10,22 @@ import { openEyes } from './look.ts';
 
 /** `sandwarden snapshot`. */
 export async function run(args: Args, io: Io): Promise<ExitCode> {
+  const path = args.value('output');
+  if (path !== undefined && /^(?:json|text|yaml|html)$/.test(path)) throw aFormat(path);
   const controllerChanges =
     args.value('watch') === undefined ? undefined : await (await import('./watching.ts')).watchFirst(args, io);
   await using eyes = await openEyes(args, io.env, { allCgroups: true, controllerChanges });
   const text = encodeSnapshot(await eyes.look());
-  const path = args.value('output');
   if (path === undefined || path === '-') io.stdout.write(text);
   else await writeWhole(path, text);
   return ExitCode.healthy;
+}
+
+/** Every other command takes a format there. */
+function aFormat(typed: string): SandwardenError {
+  return new SandwardenError('ERR_USAGE', `it would be a file called '${typed}': -o takes a file here`, {
+    hint: `A snapshot is JSON: 'sandwarden snapshot -o node.json'. If you mean that file: '-o ./${typed}'.`,
+  });
 }
 
 /**
@@ -28,7 +36,13 @@ async function writeWhole(path: string, text: string): Promise<void> {
   const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW, O_NONBLOCK } = constants;
   try {
     await using file = await open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0o600);
-    await file.writeFile(text);
+    try {
+      await file.writeFile(text);
+    } catch (error) {
+      // A half of one is worth nothing, and would look like one.
+      if (isErrno(error) && (await file.stat()).isFile()) await unlink(path);
+      throw error;
+    }
   } catch (error) {
     if (!isErrno(error)) throw error;
     const forbidden = error.code === 'EACCES' || error.code === 'EPERM';

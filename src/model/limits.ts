@@ -5,6 +5,8 @@
 export const limits = {
   /** Deadline of a CRI read (Version, Status, List…, …Status). kubelet's own is 2 min; a person waits less. */
   criReadTimeoutMs: 10_000,
+  /** The longest deadline that --timeout may ask for. */
+  criReadLongestMs: 3 * 3_600_000,
   /**
    * Deadline of StopPodSandbox and RemovePodSandbox: kubelet's runtimeRequestTimeout (2 min). crictl's 2 s is too short
    * for CNI DEL.

@@ -2,7 +2,7 @@
 // that behave badly, once for each exit code and each bad input.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { describeError } from '../../src/cli/frame/errors.ts';
@@ -160,6 +160,16 @@ describe('files that are none', () => {
   test('a snapshot beside a live option', async () => {
     assertError(await sandwarden(['check', '--snapshot', 'x', '--timeout', '3']), 64, /contradict/);
   });
+  test('a snapshot that would be a file by the name of a format, or is cut off by a full disk', async () => {
+    await using dir = await tempDir();
+    assertError(await sandwarden(['snapshot', '-o', 'yaml']), 64, /would be a file called 'yaml'/);
+    const under = ['bash', '-c', 'ulimit -f 1; trap "" XFSZ; exec "$@"', 'sh'] as const;
+    const args = ['snapshot', '--runtime-endpoint', '/nonexistent.sock', '-o'];
+    assertError(await sandwarden([...args, dir.join('node.json')], { under }), 69, /cannot write .*EFBIG/);
+    assert.ok(!existsSync(dir.join('node.json')), 'a half of one is left');
+    assertError(await sandwarden([...args, '/dev/full']), 69, /ENOSPC/);
+    assert.ok(existsSync('/dev/full'));
+  });
   test('a snapshot is written and read again; a link is not followed', async () => {
     await using dir = await tempDir();
     const args = ['snapshot', '--runtime-endpoint', '/nonexistent.sock', '-o'];
@@ -213,6 +223,19 @@ describe('the small commands', () => {
     assert.match((await sandwarden(['explain', 'sw102'])).stdout, /^SW102 /);
     assertError(await sandwarden(['explain', 'SW1O2']), 64, /SW1O2/);
     assert.ok(JSON.parse((await sandwarden(['findings', '-o', 'json'])).stdout).length >= 12);
+  });
+  test('explain: a pod without the word pod, a code with what only a pod takes', async () => {
+    assertError(await sandwarden(['explain', 'default/web']), 64, /\n {2}.*'sandwarden explain pod default\/web'/);
+    assertError(await sandwarden(['explain', 'pods']), 64, /Did you mean 'pod'/);
+    assertError(await sandwarden(['explain', 'SW101', '--snapshot', '/nope']), 64, /does not take '--snapshot'/);
+  });
+  test('a deadline that is none, or longer than makes sense, and an --only of nothing', async () => {
+    for (const none of ['0', 'x', '1e9', '-1']) {
+      assertError(await sandwarden(['check', `--timeout=${none}`]), 64, /is no duration for '--timeout'/);
+    }
+    assertError(await sandwarden(['check', '--timeout', '99999']), 64, /is longer than 3h for '--timeout'/);
+    assertError(await sandwarden(['check', '--watch', '9999d']), 64, /is longer than 23d for '--watch'/);
+    assertError(await sandwarden(['heal', '--only', '/']), 64, /'--only \/' names no finding/);
   });
   test('history of a node where nothing was done', async () => {
     await using dir = await tempDir();

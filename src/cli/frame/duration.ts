@@ -1,12 +1,13 @@
 import { SandwardenError } from '../../model/errors.ts';
 import { safeText } from '../../model/safe-text.ts';
+import { formatMs } from '../render/time.ts';
 
 /** `90s`, `5m`, `1h`, `250ms`, `90` (seconds) as milliseconds, at most `mostMs`. Throws ERR_USAGE for what is none. */
 export function readDuration(typed: string, option: string, mostMs: number): number {
   const [, digits = '', unit = 's'] = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|min|h|d)?$/.exec(typed) ?? [];
   const ms = Math.round(Number.parseFloat(digits) * (UNIT_MS[unit] ?? Number.NaN));
   if (ms > 0 && ms <= mostMs) return ms;
-  const why = ms > mostMs ? `is longer than ${Math.floor(mostMs / 86_400_000)} d` : 'is no duration';
+  const why = ms > mostMs ? `is longer than ${formatMs(mostMs)}` : 'is no duration';
   throw new SandwardenError('ERR_USAGE', `'${safeText(typed, 60)}' ${why} for '${option}'`, {
     hint: `Write it as '${option} 90s', '5m' or '1h'.`,
   });

@@ -51,7 +51,10 @@ export async function listProcesses(root = ''): Promise<ProcessStat[]> {
   return pids.flatMap((pid) => readStat(`${root}/proc/${pid}/stat`) ?? []);
 }
 
-/** A process, or undefined where it is gone. At once: the kernel answers from memory in 20 µs, and by the threads of libuv's pool it takes six times as long. */
+/**
+ * A process, or undefined where it is gone. At once: the kernel answers from memory in 20 µs, and by the threads of
+ * libuv's pool it takes six times as long.
+ */
 export function readStat(path: string): ProcessStat | undefined {
   try {
     return parseStat(readFileSync(path, 'utf8'));

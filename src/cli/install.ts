@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { apply, type Machine, requireRoot } from '../boot/install/apply.ts';
 import { type Prepared, prepare } from '../boot/install/prepare.ts';
 import { Rooted } from '../boot/install/rooted.ts';
@@ -8,6 +9,7 @@ import { ExitCode, SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import { safeText } from '../model/safe-text.ts';
 import { systemClock } from '../observe/clock.ts';
+import { isErrno } from '../observe/read-file.ts';
 import { agreed } from './ask.ts';
 import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
@@ -16,7 +18,7 @@ import { styleOf } from './render/style.ts';
 
 /** `sandwarden install`. */
 export async function run(args: Args, io: Io): Promise<ExitCode> {
-  const machine = machineOf(args);
+  const machine = await machineOf(args);
   const { files } = machine;
   const style = styleOf(io, args.flag('no-color'));
   const force = args.flag('force');
@@ -54,8 +56,8 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   return ExitCode.healthy;
 }
 
-/** The machine itself, or the image that --root names. Throws ERR_USAGE for a root that is no absolute path. */
-export function machineOf(args: Pick<Args, 'value'>): Machine {
+/** The machine itself, or the image that --root names. Throws ERR_USAGE for a root that is no absolute directory. */
+export async function machineOf(args: Pick<Args, 'value'>): Promise<Machine> {
   const root = args.value('root');
   if (root === undefined || root === '/') return { files: new Rooted(), clock: systemClock(), systemd: systemdHere() };
   if (!root.startsWith('/')) {
@@ -63,7 +65,21 @@ export function machineOf(args: Pick<Args, 'value'>): Machine {
       hint: "Write it whole: '--root /mnt/image'.",
     });
   }
+  if (!(await isDirectory(root))) {
+    throw new SandwardenError('ERR_USAGE', `there is no directory '${safeText(root, 300)}'`, {
+      hint: 'Name the root directory of an image, or leave --root out for this machine.',
+    });
+  }
   return { files: new Rooted(root), clock: systemClock() };
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (!isErrno(error)) throw error;
+    return false;
+  }
 }
 
 function unitOptions(args: Args): UnitOptions {

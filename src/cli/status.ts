@@ -9,7 +9,7 @@ import { styleOf } from './render/style.ts';
 
 /** `sandwarden status`. */
 export async function run(args: Args, io: Io): Promise<ExitCode> {
-  const { files, systemd } = machineOf(args);
+  const { files, systemd } = await machineOf(args);
   const status = await installStatus(files, systemd);
   const text =
     args.value('output') === 'json' ? jsonText(status) : statusText(status, styleOf(io, args.flag('no-color')));

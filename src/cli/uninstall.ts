@@ -10,7 +10,7 @@ import { styleOf } from './render/style.ts';
 
 /** `sandwarden uninstall`. */
 export async function run(args: Args, io: Io): Promise<ExitCode> {
-  const machine = machineOf(args);
+  const machine = await machineOf(args);
   if (!args.flag('dry-run')) requireRoot(machine.files, 'uninstall');
   const removal = await prepareRemoval(machine.files);
   if (removal === undefined) {

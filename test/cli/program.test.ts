@@ -237,6 +237,12 @@ describe('the small commands', () => {
     assertError(await sandwarden(['check', '--watch', '9999d']), 64, /is longer than 23d for '--watch'/);
     assertError(await sandwarden(['heal', '--only', '/']), 64, /'--only \/' names no finding/);
   });
+  test('a --root that is not there is no image where nothing is installed', async () => {
+    for (const command of ['status', 'install', 'uninstall']) {
+      assertError(await sandwarden([command, '--root', '/nonexistent']), 64, /there is no directory '\/nonexistent'/);
+      assertError(await sandwarden([command, '--root', import.meta.filename]), 64, /there is no directory/);
+    }
+  });
   test('history of a node where nothing was done', async () => {
     await using dir = await tempDir();
     const ended = await sandwarden(['history', '--state-dir', dir.path]);

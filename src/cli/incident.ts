@@ -7,7 +7,7 @@ import { type HistoryRun, history } from '../heal/history.ts';
 import { readJournal } from '../heal/journal.ts';
 import { defaultStateDir, journalStore } from '../heal/state-dir.ts';
 import { ExitCode, isSandwardenError, SandwardenError } from '../model/errors.ts';
-import type { HealedRun, NodeEvent, Timeline, TimelineGap } from '../model/incident.ts';
+import type { HealedRun, Incident, NodeEvent, Timeline, TimelineGap } from '../model/incident.ts';
 import { limits } from '../model/limits.ts';
 import { safeText } from '../model/safe-text.ts';
 import { systemClock } from '../observe/clock.ts';
@@ -34,6 +34,7 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const sinceNs = readSince(args.value('since'), nowNs);
   const source: TimelineSource = { sinceNs, ...(here ? { bootId: bootHere() } : { journal }) };
   const read = await readTimeline(source);
+  if (journal !== undefined && endNs === undefined && read.lines === 0) throw noJournal(journal.path);
   const gaps: TimelineGap[] = [...read.gaps];
   const stateDir = args.value('state-dir');
   const healed = here || stateDir !== undefined ? await healedRuns(stateDir ?? defaultStateDir, sinceNs, gaps) : [];
@@ -50,8 +51,21 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   if (output === 'json') io.stdout.write(jsonText({ format: 'sandwarden.incident/1', ...incident, timeline }));
   else if (output === 'html') io.stdout.write(incidentHtml(incident, timeline, nowNs));
   else io.stdout.write(incidentText(incident, timeline, styleOf(io, args.flag('no-color'))));
-  return ExitCode.healthy;
+  return exitCodeOf(incident);
 }
+
+/** It is told whatever happened; only where nothing could be read there is nothing told. */
+export function exitCodeOf({ state }: Pick<Incident, 'state'>): ExitCode {
+  return state === 'nothing-read' ? ExitCode.unobservable : ExitCode.healthy;
+}
+
+function noJournal(path: string): SandwardenError {
+  return new SandwardenError('ERR_FILE', `there is no journal in '${safeText(path, 300)}'`, {
+    hint: nameOne,
+  });
+}
+
+const nameOne = 'Name a journal file (…/system.journal) or the directory of a machine (/var/log/journal/ID).';
 
 /**
  * What `--since` asks for, as a date by the wall clock: a duration before now, or a date. Throws ERR_USAGE for what is
@@ -89,7 +103,7 @@ async function journalOf(path: string | undefined): Promise<TimelineSource['jour
   } catch (error) {
     if (!isErrno(error)) throw error;
     throw new SandwardenError('ERR_FILE', `cannot read the journal '${safeText(path, 300)}': ${error.code}`, {
-      hint: 'Name a journal file (…/system.journal) or the directory of a machine (/var/log/journal/ID).',
+      hint: nameOne,
       cause: error,
     });
   }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { readSince } from '../../src/cli/incident.ts';
+import { exitCodeOf, readSince } from '../../src/cli/incident.ts';
 import { incidentHtml } from '../../src/cli/render/incident-html.ts';
 import { incidentText } from '../../src/cli/render/incident-text.ts';
 import { readIncident } from '../../src/diagnose/incident/incident.ts';
@@ -121,6 +121,11 @@ describe('as a page', () => {
   });
 });
 
+test('the exit code: 0 whatever happened, 69 where nothing could be read', () => {
+  assert.equal(exitCodeOf(readIncident(told())), 0);
+  assert.equal(exitCodeOf(readIncident(timelineOf([]))), 69);
+});
+
 describe('--since', () => {
   const at = 1_800_000_000n * 1_000_000_000n;
   test('durations and dates', () => {
@@ -168,9 +173,11 @@ describe('the program', { skip: cannotMakeJournals ?? false }, () => {
   });
   test('no journal, a broken one, garbage: what is wrong, what to do, and the exit code', async () => {
     await using dir = await tempDir();
+    await using folder = await tempDir();
     writeFileSync(dir.join('x.journal'), 'nothing of the kind');
     const cases = [
       [['--journal', '/nonexistent'], 69, /cannot read the journal '\/nonexistent': ENOENT/],
+      [['--journal', folder.path], 69, /there is no journal in .*\n.*\/var\/log\/journal/s],
       [['--journal', dir.join('x.journal')], 69, /cannot read the journal .*\n.*journalctl --verify/s],
       [['--since', 'yesterday'], 64, /is no time for '--since'/],
       [['--since', '2025-02-30'], 64, /'2025-02-30' is no time for '--since'/],

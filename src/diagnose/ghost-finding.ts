@@ -1,6 +1,6 @@
 import type { Evidence, Finding, Remedy, Severity } from '../model/finding.ts';
-
 import { describePod, describeSandbox } from '../model/sandbox.ts';
+import { shellLine } from '../model/shell-word.ts';
 import type { Cure, Ghost, GhostCode } from './cure.ts';
 import type { Facts } from './facts.ts';
 import { describeDate, describeDuration } from './time.ts';
@@ -70,8 +70,12 @@ function remedyOf(ghost: Ghost): Remedy {
     return {
       tier: 'disruptive',
       text: `remove this sandbox; only you can decide, because ${ghost.stake.why}`,
-      command: `sandwarden heal --allow=disruptive --only ${target}`,
+      command: shellLine('sandwarden', 'heal', '--allow=disruptive', '--only', target),
     };
   }
-  return { tier: 'safe', text: 'stop and remove this sandbox', command: `sandwarden heal --only ${target}` };
+  return {
+    tier: 'safe',
+    text: 'stop and remove this sandbox',
+    command: shellLine('sandwarden', 'heal', '--only', target),
+  };
 }

@@ -1,6 +1,6 @@
 import { SandwardenError } from '../../model/errors.ts';
+import { shellWord } from '../../model/shell-word.ts';
 import { findHeld } from '../../observe/name-held.ts';
-import { shellWord } from '../render/shell-word.ts';
 
 /**
  * What is said where not even a debug pod starts: its own sandbox is refused. Then only the node's console is left,

@@ -1,8 +1,8 @@
 import type { NodeUnit } from '../../boot/anchors/node-units.ts';
+import { shellWord } from '../../model/shell-word.ts';
 import type { Anchor } from '../../systemd/anchors.ts';
 import { type ScopeSpec, scopeProperties } from '../../systemd/bus.ts';
 import { columnsOf, hang } from './layout.ts';
-import { shellWord } from './shell-word.ts';
 import { exact, paint, type Style, shown } from './style.ts';
 import { formatSpan } from './time.ts';
 

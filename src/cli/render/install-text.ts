@@ -1,7 +1,7 @@
 import type { Conflict, Prepared, Step } from '../../boot/install/prepare.ts';
 import type { Removal } from '../../boot/install/uninstall.ts';
+import { shellWord } from '../../model/shell-word.ts';
 import { hang, wrap } from './layout.ts';
-import { shellWord } from './shell-word.ts';
 import { exact, paint, type Style } from './style.ts';
 
 /** What `install --dry-run` prints: a shell script that does the same, without the checks. */

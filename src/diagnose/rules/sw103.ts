@@ -4,6 +4,7 @@ import type { HolderProcess } from '../../model/node.ts';
 import { valueOr } from '../../model/observed.ts';
 import type { NameHeld } from '../../model/records.ts';
 import { describePod, describeSandbox } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import type { Facts } from '../facts.ts';
 import { inFlightErrors } from '../in-flight-errors.ts';
 import type { Rule } from '../rule.ts';
@@ -85,11 +86,11 @@ function remedyOf(error: NameHeld, holders: readonly HolderProcess[], facts: Fac
   const since = facts.node === undefined ? null : agoNs(error.first, facts.node);
   const left = BigInt(limits.runPodSandboxTimeoutMs) * 1_000_000n - (since ?? 0n);
   if (left > 0n) return { tier: 'none', text: `wait: it may end by itself; look again in ${describeDuration(left)}` };
-  const only = `--only SW103/${describeSandbox(error.asked)}`;
+  const only = `SW103/${describeSandbox(error.asked)}`;
   const cni = holders.find((each) => each.role === 'cni');
   return {
     tier: 'disruptive',
     text: cni === undefined ? 'restart the runtime; running pods live on' : `end the hung CNI process ${cni.pid}`,
-    command: `sandwarden heal --allow=disruptive ${only}`,
+    command: shellLine('sandwarden', 'heal', '--allow=disruptive', '--only', only),
   };
 }

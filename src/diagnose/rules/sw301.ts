@@ -1,6 +1,7 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import type { Pod } from '../../model/node.ts';
 import { describePod } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { type DriverView, isDriverContainer, isInUse } from '../csi-facts.ts';
 import { podsWaitingFor } from '../csi-waiting.ts';
 import type { Facts } from '../facts.ts';
@@ -110,11 +111,11 @@ function remedyOf(driver: DriverView): Finding['remedy'] {
     return { tier: 'none', text: 'find the pod that serves it: no pod of this node is known to' };
   }
   const container = pod.containers?.find((each) => isDriverContainer(each, pod)) ?? pod.containers?.[0];
-  const which = container === undefined ? '--all-containers' : `-c ${container.name}`;
+  const which = container === undefined ? ['--all-containers'] : ['-c', container.name];
   return {
     tier: 'none',
     text: `see why its node plugin ${describePod(pod)} does not serve it`,
-    command: `kubectl -n ${pod.namespace} logs ${pod.name} ${which} --previous`,
+    command: shellLine('kubectl', '-n', pod.namespace, 'logs', pod.name, ...which, '--previous'),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import { describePod } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { type BackedOff, backedOff, isDriverContainer } from '../csi-facts.ts';
 import { podsWaitingFor } from '../csi-waiting.ts';
 import type { Facts } from '../facts.ts';
@@ -42,7 +43,7 @@ whose dates cannot be compared because the clock was turned.`,
         remedy: {
           tier: 'safe',
           text: `delete the pod; its ${pod.owner?.kind ?? 'owner'} makes a new one`,
-          command: `sandwarden heal --only SW303/${describePod(pod)}`,
+          command: shellLine('sandwarden', 'heal', '--only', `SW303/${describePod(pod)}`),
         },
         pods: [...new Set([describePod(pod), ...waiting])].sort(),
       };

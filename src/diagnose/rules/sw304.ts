@@ -4,6 +4,7 @@ import type { Evidence } from '../../model/finding.ts';
 import { limits } from '../../model/limits.ts';
 import { valueOr } from '../../model/observed.ts';
 import type { RegistrationFailed } from '../../model/records.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { bootClock } from '../boot-clock.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
@@ -52,7 +53,7 @@ removed only if no process has it bound and it is older than kubelet's own start
             ? {
                 tier: 'safe',
                 text: 'remove the dead file; its registrar makes a new one',
-                command: `sandwarden heal --only SW304/${socket.path}`,
+                command: shellLine('sandwarden', 'heal', '--only', `SW304/${socket.path}`),
               }
             : { tier: 'none', text: 'restart its registrar, which makes the socket anew' },
         pods: [],

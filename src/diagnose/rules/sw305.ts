@@ -1,5 +1,6 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import { describePod } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { type StuckAttachment, stuckAttachments } from '../csi-facts.ts';
 import { podsWaitingFor } from '../csi-waiting.ts';
 import type { Facts } from '../facts.ts';
@@ -50,7 +51,7 @@ function findingOf({ attachment, how, forNs }: StuckAttachment, facts: Facts): F
       text: isDown
         ? 'heal its driver first; the attacher goes on by itself'
         : "see why its driver's attacher does not go on; never delete it while the volume is in use",
-      command: `kubectl describe volumeattachment ${attachment.name}`,
+      command: shellLine('kubectl', 'describe', 'volumeattachment', attachment.name),
     },
     pods,
   };

@@ -1,5 +1,6 @@
 import { limits } from '../../model/limits.ts';
 import { valueOr } from '../../model/observed.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import type { Rule } from '../rule.ts';
 import { type CrashLoop, churnOf, loopingPods } from '../storm-facts.ts';
 import { plural } from '../words.ts';
@@ -53,7 +54,9 @@ that three or more looping pods are told of as information.`,
         remedy: {
           tier: 'none',
           text: 'see what they end of, and mend that first',
-          ...(worst === undefined ? {} : { command: `crictl ps -a --name '^${worst.container}$'` }),
+          ...(worst === undefined
+            ? {}
+            : { command: shellLine('crictl', 'ps', '-a', '--name', `^${worst.container}$`) }),
         },
         pods,
       },

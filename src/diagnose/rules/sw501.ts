@@ -2,6 +2,7 @@ import type { CgroupFacts } from '../../model/cgroups.ts';
 import type { Evidence, Finding } from '../../model/finding.ts';
 import { limits } from '../../model/limits.ts';
 import { describePod } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { describeStops, isLoop, lastPart, type PodInTree, podsInTree, treeOf } from '../cgroup-facts.ts';
 import type { Rule } from '../rule.ts';
 
@@ -56,7 +57,7 @@ function findingOf(pod: PodInTree, tree: CgroupFacts): Finding[] {
           pod.outside.length > 0
             ? 'let the runtime use the slice (SW510); until then systemd takes the controllers away again and again'
             : 'find who takes them away; what is written there by hand is taken away again',
-        command: `sandwarden explain pod ${name}`,
+        command: shellLine('sandwarden', 'explain', 'pod', name),
       },
       pods: [name],
     },

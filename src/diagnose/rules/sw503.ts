@@ -1,5 +1,6 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import type { RuntimeHandler } from '../../model/runtime-config.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { configOf, driverNow, filesNow, isGenerated, isRunc, liveSettings, place, podsOf } from '../config/drivers.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
@@ -114,6 +115,6 @@ function remedyOf(facts: Facts, handler: string, isRightInFiles: boolean): { tex
 function restart(facts: Facts): string {
   const unit = facts.snapshot.runtimeUnit.known ? facts.snapshot.runtimeUnit.value.name : 'containerd.service';
   return unit === 'containerd.service' || unit === 'crio.service'
-    ? `systemctl restart ${unit} && systemctl restart kubelet.service`
-    : `systemctl restart ${unit}`;
+    ? `${shellLine('systemctl', 'restart', unit)} && systemctl restart kubelet.service`
+    : shellLine('systemctl', 'restart', unit);
 }

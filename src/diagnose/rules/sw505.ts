@@ -1,6 +1,7 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import { valueOr } from '../../model/observed.ts';
 import type { HandlerSettings, RuntimeConfigFacts } from '../../model/runtime-config.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { configOf, driverNow, filesNow, liveSettings, place, podsOf } from '../config/drivers.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
@@ -88,8 +89,8 @@ function staleFinding(
       tier: 'disruptive',
       text: 'restart the runtime, then kubelet, when the pods can bear it',
       ...(unit === 'containerd.service' || unit === 'crio.service'
-        ? { command: `systemctl restart ${unit} && systemctl restart kubelet.service` }
-        : { command: `systemctl restart ${unit}` }),
+        ? { command: `${shellLine('systemctl', 'restart', unit)} && systemctl restart kubelet.service` }
+        : { command: shellLine('systemctl', 'restart', unit) }),
     },
     pods: [...new Set(pods)].sort(),
   };
@@ -133,12 +134,10 @@ function refusedFinding(facts: Facts, config: RuntimeConfigFacts, refusal: strin
     remedy: {
       tier: 'disruptive',
       text: `mend ${at ? place(at) : config.file} before the runtime is restarted`,
-      ...(config.rule === 'cri-o' ? {} : { command: `containerd -c ${quoted(config.file)} config dump >/dev/null` }),
+      ...(config.rule === 'cri-o'
+        ? {}
+        : { command: `${shellLine('containerd', '-c', config.file, 'config', 'dump')} >/dev/null` }),
     },
     pods: [],
   };
-}
-
-function quoted(path: string): string {
-  return /^[\w./@+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,5 +1,6 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import type { ConfigWriter } from '../../model/runtime-config.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { configOf, filesNow, liveSettings, place } from '../config/drivers.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
@@ -67,7 +68,7 @@ function findingOf(facts: Facts, writer: ConfigWriter): Finding[] {
         command:
           writer.startsUnits === false && writer.orderedAfter !== true
             ? 'sandwarden heal --allow=disruptive --only SW507'
-            : `systemctl edit ${runtimeUnit}`,
+            : shellLine('systemctl', 'edit', runtimeUnit),
       },
       pods: [],
     },

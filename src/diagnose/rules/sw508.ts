@@ -1,4 +1,5 @@
 import { describePod } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import {
   describeStops,
   isAnchored,
@@ -78,7 +79,7 @@ function findingOf({ view, cgroup, stops }: PodInTree) {
     remedy: {
       tier: 'disruptive' as const,
       text: 'hold its slice with an anchor, a delegated scope with one process; or those of all pods (--node)',
-      command: `sandwarden anchor --slice ${lastPart(cgroup?.path ?? '')}`,
+      command: shellLine('sandwarden', 'anchor', '--slice', lastPart(cgroup?.path ?? '')),
     },
     pods: [name],
   };

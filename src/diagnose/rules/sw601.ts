@@ -3,6 +3,7 @@ import { limits } from '../../model/limits.ts';
 import { valueOr } from '../../model/observed.ts';
 import type { ChangeBranch, SandboxChange } from '../../model/records.ts';
 import { describePod } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { cgroupOf, describeStops, isLoop, stopsOf, treeOf } from '../cgroup-facts.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
@@ -59,7 +60,7 @@ function silentStops(facts: Facts, view: PodView): Finding[] | undefined {
       remedy: {
         tier: 'none',
         text: 'keep the controllers of its cgroup in place; this tells what takes them away',
-        command: `sandwarden explain pod ${name}`,
+        command: shellLine('sandwarden', 'explain', 'pod', name),
       },
       pods: [name],
     },
@@ -102,7 +103,7 @@ function loud(change: SandboxChange, view: PodView): Finding {
     remedy: {
       tier: 'none',
       text: branchRemedies[change.branch],
-      command: `sandwarden explain pod ${describePod(view)}`,
+      command: shellLine('sandwarden', 'explain', 'pod', describePod(view)),
     },
     pods: [describePod(view)],
   };

@@ -1,6 +1,7 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import type { Unknown } from '../../model/observed.ts';
 import { valueOr } from '../../model/observed.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 
@@ -63,7 +64,7 @@ function findingOf(runtime: Unknown, facts: Facts): Finding {
     remedy: {
       tier: 'none',
       text: runtime.hint || 'see why it does not come up',
-      command: `systemctl status ${unit?.name ?? 'containerd.service'}`,
+      command: shellLine('systemctl', 'status', unit?.name ?? 'containerd.service'),
     },
     pods: [],
   };

@@ -1,5 +1,6 @@
 import { valueOr } from '../../model/observed.ts';
 import { describePod } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import type { Rule } from '../rule.ts';
 
 /** SW703: the runtime says that its network is not ready. */
@@ -38,7 +39,7 @@ containerd notices a file that is written into the folder, but not one that is m
         remedy: {
           tier: 'none',
           text: 'bring the CNI plugin up',
-          command: `ls -l ${runtime.cniConfDir ?? '/etc/cni/net.d'}`,
+          command: shellLine('ls', '-l', runtime.cniConfDir ?? '/etc/cni/net.d'),
         },
         pods: waiting.map(describePod),
       },

@@ -1,4 +1,5 @@
 import type { Evidence, Finding, Remedy, Severity } from '../model/finding.ts';
+import { limits } from '../model/limits.ts';
 import { describePod, describeSandbox } from '../model/sandbox.ts';
 import { shellLine } from '../model/shell-word.ts';
 import type { Cure, Ghost, GhostCode } from './cure.ts';
@@ -46,16 +47,19 @@ function findingOf(facts: Facts, cure: Cure, ghost: Ghost, whyOf: (ghost: Ghost,
 }
 
 function evidenceOf(facts: Facts, cure: Cure, ghost: Ghost): Evidence[] {
-  const siblings = cure.view.sandboxes
-    .filter((each) => each.id !== ghost.sandbox.id)
+  const others = cure.view.sandboxes.filter((each) => each.id !== ghost.sandbox.id);
+  // What lives comes first: a pod can leave thousands of dead ones.
+  const shown = [...others.filter((each) => each.ready), ...others.filter((each) => !each.ready)]
+    .slice(0, limits.evidenceSiblings)
     .map(
       (each) => `attempt ${each.attempt} ${each.ready ? 'READY' : 'NotReady'}, made ${describeDate(each.createdAtNs)}`,
     );
+  if (others.length > shown.length) shown.push(`and ${others.length - shown.length} more`);
   const listing: Evidence = {
     source: 'sandboxes',
     text:
       `NotReady, made ${describeCreation(ghost.sandbox, facts)}` +
-      (siblings.length > 0 ? `; beside it ${siblings.join('; ')}` : '; no other sandbox of this pod'),
+      (shown.length > 0 ? `; beside it ${shown.join('; ')}` : '; no other sandbox of this pod'),
   };
   const error = ghost.error;
   if (error === undefined) return [listing];

@@ -1,5 +1,6 @@
 import { limits } from '../model/limits.ts';
 import type { Action, Plan, Refusal } from '../model/plan.ts';
+import { shellLine } from '../model/shell-word.ts';
 import type { Entry, IntentEntry, RunMode, Stamp } from './entries.ts';
 
 export interface BudgetContext {
@@ -163,8 +164,8 @@ function overAttempts(action: Action, attempts: ReadonlyMap<string, number>): st
 }
 
 function byHand({ kind, target }: Action): string {
-  if (kind === 'remove-sandbox') return `; by hand: crictl rmp ${target}`;
-  return kind === 'kill-cni' ? `; by hand: kill -9 ${target.split('@')[0]}` : '';
+  if (kind === 'remove-sandbox') return `; by hand: ${shellLine('crictl', 'rmp', target)}`;
+  return kind === 'kill-cni' ? `; by hand: ${shellLine('kill', '-9', target.split('@')[0] ?? '')}` : '';
 }
 
 /**

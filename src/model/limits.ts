@@ -167,6 +167,8 @@ export const limits = {
   journalEntryBytes: 64 * 1024,
   /** Our journal is turned over at this size; the generation before it is kept and read too. */
   journalBytes: 8 * 1024 * 1024,
+  /** Sandboxes of the same pod that a finding names beside the one that it is about; a pod can leave thousands. */
+  evidenceSiblings: 10,
   /** A text of others (an error, a reason) in an entry of our journal is cut at this length. */
   journalTextLength: 1_000,
   /** A disk that does not confirm a journal entry within this time is a reason not to act. */

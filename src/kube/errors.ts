@@ -94,7 +94,8 @@ const unreachable: Readonly<Record<string, string>> = {
 };
 
 const downHint =
-  'The check goes on without it. Where the API server is a pod of this node, it may be down because of what is found.';
+  'See whether it runs, and whether this machine reaches it. Where it is a pod of the node that is checked, what is ' +
+  'found there may be why it is down.';
 
 function certificateError(code: string, cause: unknown, context: KubeContext): SandwardenError | undefined {
   const clock = `This machine's clock says ${dateOf(context.access.wallNs())}; see whether it is right.`;
@@ -168,7 +169,7 @@ function statusError(answer: KubeStatus, context: KubeContext): SandwardenError 
     return answered('ERR_KUBE_CONFLICT', `refuses it as out of date${words}`, hint, answer, context);
   }
   if (status === 429) {
-    const after = answer.retryAfterMs === undefined ? '' : ` in ${answer.retryAfterMs / 1_000} s`;
+    const after = (answer.retryAfterMs ?? 0) > 0 ? `, in ${Number(answer.retryAfterMs) / 1_000} s` : '';
     const hint = `Try again later${after}.`;
     return answered('ERR_KUBE_BUSY', 'is overloaded (429 Too Many Requests)', hint, answer, context);
   }

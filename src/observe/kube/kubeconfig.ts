@@ -63,6 +63,7 @@ async function accessOf(configs: readonly Fields[], options: ReadOptions): Promi
   if (chooser === undefined) throw new Error('no kubeconfig was given');
   const current = options.context ?? chooser.text('current-context');
   if (current === undefined) throw chooser.error('current-context', 'has no current-context');
+  if (options.context !== undefined) checkContext(configs, options.context);
   const context = named(configs, 'contexts', 'context', current, chooser);
   const clusterName = context.text('cluster');
   if (clusterName === undefined) throw context.error('cluster', 'the current context names no cluster');
@@ -75,6 +76,15 @@ async function accessOf(configs: readonly Fields[], options: ReadOptions): Promi
   const access = { from: options.from, ...around, ...target, ...(user ? await userOf(user, cluster, options) : {}) };
   checkMaterial(access, user ?? cluster);
   return access;
+}
+
+/** A name that a person typed may be told back. */
+function checkContext(configs: readonly Fields[], name: string): void {
+  if (configs.some((each) => each.list('contexts').some((entry) => entry.text('name') === name))) return;
+  const files = configs.map((each) => safeText(each.file, 300)).join(', ');
+  throw new SandwardenError('ERR_CONFIG', `there is no context '${safeText(name, 100)}' in ${files}`, {
+    hint: '`kubectl config get-contexts` lists them.',
+  });
 }
 
 /** The entry of a name, of the first file that has one. */

@@ -265,6 +265,11 @@ describe('the kubeconfig zoo', { skip: hasOpenssl ? false : 'openssl is not inst
     const env = { PATH: process.env.PATH, HOME: folder.join('home') };
     const root = folder.join('empty');
     assert.deepEqual(await nodes({ env, root, of: 'person', context: 'x' }), ['n1']);
+    await assert.rejects(nodes({ env, root, of: 'person', context: 'y' }), {
+      code: 'ERR_CONFIG',
+      message: /^there is no context 'y' in \//,
+      hint: /get-contexts/,
+    });
     assert.match((await refusal({ env, root, of: 'person' })).message, /the context that is asked for/);
     assert.equal(await findKubeAccess({ env, root }), undefined);
   });

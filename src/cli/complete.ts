@@ -20,7 +20,8 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
 export function candidates(words: readonly string[]): string[] {
   const typed = words.at(-1) ?? '';
   const before = words.slice(0, -1);
-  const command = commands.find((each) => !each.hidden && before.includes(each.name));
+  const at = before.findIndex((word) => commands.some((each) => !each.hidden && each.name === word));
+  const command = commands.find((each) => each.name === before[at]);
   const options = optionsAt(command, before);
   const value = valueAtCursor(before, typed, options);
   if (value) return value;
@@ -38,7 +39,17 @@ export function candidates(words: readonly string[]): string[] {
     const version = command || options === nodeOptions ? [] : [['--version', 'the version'] as const];
     return starting(typed, [...own, ...version]);
   }
-  return command ? argumentCandidates(command, typed) : [];
+  const isOpen = command !== undefined && !hasPositional(before.slice(at + 1), options);
+  return isOpen ? argumentCandidates(command, typed) : [];
+}
+
+/** Whether an argument stands among the words behind a command, beside its options and their values. */
+function hasPositional(words: readonly string[], options: readonly OptionSpec[]): boolean {
+  return words.some((word, index) => {
+    const last = words[index - 1] ?? '';
+    const isValue = last === '=' || optionOf(last, options) !== undefined;
+    return !isValue && word !== '=' && !word.startsWith('-');
+  });
 }
 
 /** Before COMMAND, `--node` brings options of its own; without it, it is one that may be given. */

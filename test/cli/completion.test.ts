@@ -41,6 +41,15 @@ describe('the candidates', () => {
     assert.deepEqual(values('check', '-o', ''), ['text', 'json', 'sarif', 'junit']);
     assert.deepEqual(values('completion', ''), ['bash', 'zsh', 'fish']);
   });
+  test('nothing where all that a command takes is there', () => {
+    for (const words of ['explain SW102', 'explain pod', 'explain pod default/web', 'watch --for 3m kernel']) {
+      assert.deepEqual(values(...words.split(' '), ''), [], words);
+    }
+    assert.deepEqual(values('anchor', 'release', 'heal', ''), [], 'an anchor that is called as a command');
+    assert.deepEqual(values('anchor', 'list', '--'), values('anchor', '--'));
+    assert.deepEqual(values('watch', '--for', '3m', ''), ['controllers', 'kernel']);
+    assert.deepEqual(values('watch', '--output', '=', 'json', ''), ['controllers', 'kernel']);
+  });
   test('codes and files', () => {
     const codes = catalogue.map((each) => each.code);
     assert.deepEqual(values('explain', ''), [...codes, 'pod']);

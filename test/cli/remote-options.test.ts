@@ -16,6 +16,12 @@ describe('what stands before COMMAND', () => {
       read('--context', 'prod', '--node', 'n1', 'check', '--node-name', 'x', '-o', 'json') ?? assert.fail();
     assert.deepEqual(argv, ['check', '--node-name', 'x', '-o', 'json']);
     assert.deepEqual([rest.node, rest.context, rest.namespace], ['n1', 'prod', 'kube-system']);
+    assert.deepEqual(read('--no-color', '--node', 'n1', 'check', '-o', 'json')?.argv, [
+      'check',
+      '--no-color',
+      '-o',
+      'json',
+    ]);
   });
 
   test('the program is the one there, this one, or that of an image, and not two of them', () => {
@@ -66,5 +72,6 @@ describe('what stands before COMMAND', () => {
       [['--node', 'n1', '--program-image', '', 'heal'], /'--program-image' needs a value/],
     ];
     for (const [argv, message] of cases) assert.throws(() => read(...argv), { code: 'ERR_USAGE', message });
+    assert.throws(() => read('--node', 'n1', 'chekc'), { hint: /^Did you mean 'check'\? / });
   });
 });

@@ -3,6 +3,7 @@ import { limits } from '../../model/limits.ts';
 import { safeText } from '../../model/safe-text.ts';
 import type { CommandSpec } from '../frame/command.ts';
 import { nodeOptions } from '../frame/node-options.ts';
+import { didYouMean } from '../frame/suggest.ts';
 
 /** A command line that begins with `--node`: where it is to run, and what follows for the program there. */
 export interface RemoteRequest {
@@ -41,11 +42,16 @@ export function asksRemoteHelp(argv: readonly string[], commands: readonly Comma
 export function remoteRequest(argv: readonly string[], commands: readonly CommandSpec[]): RemoteRequest | undefined {
   if (!argv.some((each) => /^--node(?:=|$)/.test(each))) return undefined;
   const given = new Map<string, string>();
+  const forBoth: string[] = [];
   let at = 0;
   for (; argv[at]?.startsWith('--'); at++) {
+    if (argv[at] === '--no-color') {
+      forBoth.push('--no-color');
+      continue;
+    }
     const [, typed = '', inline] = /^--([^=]*)(?:=(.*))?$/s.exec(argv[at] ?? '') ?? [];
     const option = nodeOptions.find((each) => each.name === typed);
-    // `sandwarden --no-color anchor --node`: not ours.
+    // `sandwarden --dry-run anchor --node`: not ours.
     if (option === undefined && !given.has('node')) return undefined;
     if (option === undefined) throw usage(`'--${safeText(typed, 60)}' cannot stand between --node and COMMAND`);
     const { name } = option;
@@ -60,7 +66,8 @@ export function remoteRequest(argv: readonly string[], commands: readonly Comman
   if (command === undefined) {
     const typed = argv[at];
     const what = typed === undefined ? 'a COMMAND is missing' : `there is no command '${safeText(typed, 60)}'`;
-    throw usage(`${what} after --node`);
+    const names = commands.filter((each) => !each.hidden).map((each) => each.name);
+    throw usage(`${what} after --node`, `${didYouMean(typed ?? '', names)}${writeIt}`);
   }
   const [image, kubeconfig, context] = [given.get('image'), given.get('kubeconfig'), given.get('context')];
   return {
@@ -71,7 +78,7 @@ export function remoteRequest(argv: readonly string[], commands: readonly Comman
     ...(image === undefined ? {} : { image }),
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     ...(context === undefined ? {} : { context }),
-    argv: argv.slice(at),
+    argv: [command.name, ...forBoth, ...argv.slice(at + 1)],
   };
 }
 
@@ -105,9 +112,8 @@ function checkedProgram(path: string): string {
   throw usage(`'${safeText(path, 60)}' is no absolute path for '--program'`);
 }
 
-function usage(
-  message: string,
-  hint = "Write 'sandwarden --node NAME check'; docs/cluster.md tells all.",
-): SandwardenError {
+const writeIt = "Write 'sandwarden --node NAME check'; docs/cluster.md tells all.";
+
+function usage(message: string, hint = writeIt): SandwardenError {
   return new SandwardenError('ERR_USAGE', message, { hint });
 }

@@ -1,6 +1,6 @@
 import type { CgroupFacts } from '../model/cgroups.ts';
 import { ExitCode, SandwardenError } from '../model/errors.ts';
-import { valueOr } from '../model/observed.ts';
+import { type Unknown, valueOr } from '../model/observed.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
@@ -9,7 +9,8 @@ import { findPod, type NamedPod } from './pod-name.ts';
 import { cgroupData } from './render/cgroup-json.ts';
 import { cgroupText } from './render/cgroup-text.ts';
 import { jsonText } from './render/json.ts';
-import { styleOf } from './render/style.ts';
+import { hang } from './render/layout.ts';
+import { shown, styleOf } from './render/style.ts';
 
 /** `sandwarden cgroups`. */
 export async function run(args: Args, io: Io): Promise<ExitCode> {
@@ -17,12 +18,14 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const names = podNames(snapshot);
   const whole = treeOf(snapshot);
   const typed = args.value('pod');
-  const tree = typed === undefined ? whole : onlyPod(whole, podOf(typed, whole, names).uid);
+  const tree = typed === undefined ? whole : onlyPod(whole, podOf(typed, whole, snapshot).uid);
   const text =
     args.value('output') === 'json'
       ? jsonText(cgroupData(tree, names))
       : cgroupText(tree, names, styleOf(io, args.flag('no-color')));
   io.stdout.write(text);
+  const { sandboxes, pods } = snapshot;
+  if (tree.pods.length > 0 && !sandboxes.known && !pods.known) sayNameless(sandboxes, args, io);
   const isWell = tree.odd.length === 0 && tree.pods.every((each) => each.missing.length === 0);
   return isWell ? ExitCode.healthy : ExitCode.warnings;
 }
@@ -49,9 +52,22 @@ export function podNames(snapshot: Snapshot): NamedPod[] {
 }
 
 /** A pod by its name or its uid; a uid that only the tree knows counts too. */
-function podOf(typed: string, tree: CgroupFacts, names: readonly NamedPod[]): { readonly uid: string } {
+function podOf(typed: string, tree: CgroupFacts, snapshot: Snapshot): { readonly uid: string } {
   const known = [...tree.pods, ...tree.odd].find((each) => each.uid === typed);
-  return known?.uid === undefined ? findPod(typed, names) : { uid: known.uid };
+  if (known?.uid !== undefined) return { uid: known.uid };
+  const { sandboxes, pods } = snapshot;
+  if (!sandboxes.known && !pods.known && sandboxes.code !== 'ERR_NOT_ASKED') {
+    throw new SandwardenError(sandboxes.code, sandboxes.message, { hint: sandboxes.hint });
+  }
+  return findPod(typed, podNames(snapshot));
+}
+
+/** The tree is whole without them, and a reader wonders. */
+function sayNameless({ message, hint }: Unknown, args: Args, io: Io): void {
+  const style = styleOf(io, args.flag('no-color'), io.stderr);
+  const head = `sandwarden: the names of pods are not known: ${shown(style, message)}`;
+  const lines = [...hang(head, style.width, '', '  '), ...hang(shown(style, hint), style.width, '  ')];
+  io.stderr.write(`${lines.join('\n')}\n`);
 }
 
 /** The part of a tree that one pod has to do with. */

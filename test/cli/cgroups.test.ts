@@ -9,6 +9,7 @@ import { cgroupText } from '../../src/cli/render/cgroup-text.ts';
 import { jsonText } from '../../src/cli/render/json.ts';
 import { columnsOf } from '../../src/cli/render/layout.ts';
 import type { CgroupFacts } from '../../src/model/cgroups.ts';
+import { unknown } from '../../src/model/observed.ts';
 import { isSafeText } from '../../src/model/safe-text.ts';
 import { readCgroups } from '../../src/observe/cgroup/cgroups.ts';
 import { encodeSnapshot } from '../../src/observe/snapshot-file.ts';
@@ -79,5 +80,20 @@ describe('as a program', () => {
     const none = await sandwarden(['cgroups', '--snapshot', path, '--pod', 'default/weeb']);
     assert.equal(none.code, 64);
     assert.match(none.stderr, /default\/web/);
+  });
+  test('where nobody knows the names of the pods: why, and no pod is said not to be there', async () => {
+    await using dir = await tempDir();
+    const silent = unknown('ERR_SOCKET_HUNG', 'the runtime does not answer', 'See what it waits for.');
+    const snapshot = readRecording('cgroup-flapping', { allCgroups: true });
+    await writeFile(dir.join('node.json'), encodeSnapshot({ ...snapshot, sandboxes: silent, pods: silent }));
+    const whole = await sandwarden(['cgroups', '--snapshot', dir.join('node.json')]);
+    assert.equal(whole.code, 10);
+    assert.match(
+      whole.stderr,
+      /^sandwarden: the names of pods are not known: the runtime does not answer\n {2}See what/,
+    );
+    const one = await sandwarden(['cgroups', '--snapshot', dir.join('node.json'), '--pod', 'default/web']);
+    assert.deepEqual([one.code, one.stdout], [69, '']);
+    assert.match(one.stderr, /^sandwarden: the runtime does not answer\n {2}See what it waits for\.\n$/);
   });
 });

@@ -4,6 +4,7 @@ import type { Snapshot } from '../model/snapshot.ts';
 import { laterSources, snapshotSources } from '../model/snapshot.ts';
 import { catalogue } from './catalogue.ts';
 import { buildChain } from './chain.ts';
+import { configOf } from './config/drivers.ts';
 import type { Facts } from './facts.ts';
 import { buildFacts } from './facts.ts';
 import { blindSpots, verdictOf } from './verdict.ts';
@@ -35,8 +36,21 @@ function stateOf(facts: Facts, findings: readonly Finding[]): Diagnosis['state']
   return 'healthy';
 }
 
-/** The sources that could not answer. The API counts only where a pod's fate hangs on what it would say. */
+/** What was not seen, and why. */
 function gapsOf(facts: Facts): Gap[] {
+  return [...sourceGaps(facts), ...partGaps(facts)];
+}
+
+/** What a source that answered could not say for lack of another one. */
+function partGaps(facts: Facts): Gap[] {
+  const missing = configOf(facts)?.writersUnknown;
+  if (missing === undefined) return [];
+  const message = `which units write the runtime's configuration (SW507): ${missing.message}`;
+  return [{ source: 'runtimeConfig', message, hint: missing.hint }];
+}
+
+/** The sources that could not answer. The API counts only where a pod's fate hangs on what it would say. */
+function sourceGaps(facts: Facts): Gap[] {
   const podsMatter =
     facts.kept.some((each) => each.view.wanted.wants === 'unknown') ||
     facts.cures.some((cure) => cure.ghosts.some((ghost) => ghost.stake.lost !== 'nothing'));

@@ -248,6 +248,8 @@ export const limits = {
   dbusSignatureLength: 255,
   /** Deadline of a call to systemd: it answers all but Reload at once, also where a job takes longer. */
   systemdCallTimeoutMs: 10_000,
+  /** Deadline of systemctl where it makes a call for each of hundreds of units. */
+  systemdCallsTimeoutMs: 40_000,
   /** Deadline of a job of systemd (a unit starts or stops), and of a reload: systemd's own default for a job. */
   systemdJobTimeoutMs: 90_000,
   /** Where there is no bus: how often systemctl is asked whether the scope is there. */

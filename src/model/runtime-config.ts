@@ -83,8 +83,10 @@ export interface RuntimeConfigFacts {
    * what is in force, or nothing.
    */
   readonly dump?: { readonly settings: HandlerSettings } | { readonly refusal: string };
-  /** Units that write these files, in any order; absent where systemd could not be asked. */
+  /** Units that write these files, in any order; absent where nobody asked, and where systemd did not tell. */
   readonly writers?: readonly ConfigWriter[];
+  /** Why systemd, which runs the runtime's unit, did not tell of its other units. */
+  readonly writersUnknown?: { readonly message: string; readonly hint: string };
 }
 
 /** Where SystemdCgroup can be written so that it counts, by this version's merge (diagnose/config/drop-in.ts). */

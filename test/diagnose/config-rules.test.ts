@@ -122,6 +122,21 @@ describe('SW503', () => {
   });
 });
 
+test('a systemd that did not tell who writes is among what was not seen', async () => {
+  const config = await configOfFiles({ [main]: on }, '1.7.24');
+  const writersUnknown = { message: 'systemctl show failed: no end after 40 s', hint: 'see what it says' };
+  const gaps = (more: Partial<RuntimeConfigFacts>) => {
+    const snapshot = node({ live: { runc: true }, config: { ...config, ...more }, kubelet: 'systemd' });
+    assert.deepEqual(decodeSnapshot(encodeSnapshot(snapshot)), snapshot);
+    return diagnose(snapshot).gaps.filter((each) => each.source === 'runtimeConfig');
+  };
+  assert.deepEqual(gaps({}), []);
+  assert.deepEqual(gaps({ writers: [] }), []);
+  const [gap] = gaps({ writersUnknown });
+  assert.match(gap?.message ?? '', /^which units write .* \(SW507\): systemctl show failed/);
+  assert.equal(gap?.hint, writersUnknown.hint);
+});
+
 test('a snapshot file keeps both sources', async () => {
   const config = await configOfFiles({ [main]: on }, '1.7.24');
   const writers = [{ unit: 'a', how: 'b', orderedBefore: false, runtimeUnit: 'c', startedUs: 1n }];

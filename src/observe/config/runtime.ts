@@ -59,7 +59,8 @@ export function observeRuntimeConfig(
     // k3s and its like write the file and start containerd themselves: there is nothing to order.
     if (runtime.unit !== 'containerd.service') return facts;
     const writers = await observeWriters(runtime.unit, facts.file, root, runner);
-    return writers ? { ...facts, writers } : facts;
+    if (writers.known) return { ...facts, writers: writers.value };
+    return { ...facts, writersUnknown: { message: writers.message, hint: writers.hint } };
   });
 }
 

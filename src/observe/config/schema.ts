@@ -53,6 +53,7 @@ export const runtimeConfigSchema = v.object({
     }),
   ),
   dump: optional(v.union([v.object({ settings }), v.object({ refusal: text })])),
+  writersUnknown: optional(v.object({ message: text, hint: text })),
   writers: optional(
     v.array(
       v.object({

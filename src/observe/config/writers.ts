@@ -1,5 +1,6 @@
 import { isSandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
+import { known, type Observed } from '../../model/observed.ts';
 import type { ConfigWriter, FileLine } from '../../model/runtime-config.ts';
 import type { Run } from '../child.ts';
 import { inParallel } from '../pool.ts';
@@ -28,20 +29,21 @@ const properties = [
 /**
  * The units that write the runtime's configuration, with their order towards the runtime's unit and how they ran at
  * this boot. Found by their name (nodeadm), by the text of what they run, and for cloud-init by its user data.
- * Undefined where systemd could not be asked or does not know the runtime's unit.
+ * None where systemd does not know the runtime's unit; Unknown where it could not be asked.
  */
 export async function observeWriters(
   runtimeUnit: string,
   configFile: string,
   root: string,
   runner: Run,
-): Promise<readonly ConfigWriter[] | undefined> {
+): Promise<Observed<readonly ConfigWriter[]>> {
   const argv = ['systemctl', 'show', '--no-pager', `--property=${properties}`, '*.service', '*.target'] as const;
-  const answer = await observed(() => runner([...argv]));
-  if (!answer.known) return undefined;
+  // It asks each unit for itself: many hundreds on a node in trouble, which is when it is slow.
+  const answer = await observed(() => runner([...argv], { timeoutMs: limits.systemdCallsTimeoutMs }));
+  if (!answer.known) return answer;
   const units = parseUnits(answer.value.stdout);
   const runtime = units.find((each) => each.id === runtimeUnit);
-  if (runtime === undefined) return undefined;
+  if (runtime === undefined) return known([]);
   const before = orderedBefore(runtime, units);
   const services = units.filter((each) => each.id.endsWith('.service') && each.id !== runtimeUnit);
   const found = await inParallel(services, limits.criReadsInFlight, async (unit): Promise<ConfigWriter[]> => {
@@ -61,7 +63,7 @@ export async function observeWriters(
       },
     ];
   });
-  return found.flat().sort((a, b) => (a.unit < b.unit ? -1 : 1));
+  return known(found.flat().sort((a, b) => (a.unit < b.unit ? -1 : 1)));
 }
 
 /** The blocks of `systemctl show`, one a unit; what is not loaded is left out. */

@@ -223,15 +223,25 @@ describe('units that write', () => {
       shown('kubelet.service', { ExecStart: exec('/usr/bin/kubelet --config=/k') }),
     ].join('\n\n');
     const run = async () => ({ stdout: units, stderr: '' });
-    const writers = await observeWriters('containerd.service', '/etc/containerd/config.toml', root.path, run);
+    const answer = await observeWriters('containerd.service', '/etc/containerd/config.toml', root.path, run);
+    assert.ok(answer.known);
+    const writers = answer.value;
     assert.deepEqual(
-      writers?.map((each) => `${each.unit} ${each.orderedBefore} ${each.at?.file ?? ''}:${each.at?.line ?? ''}`),
+      writers.map((each) => `${each.unit} ${each.orderedBefore} ${each.at?.file ?? ''}:${each.at?.line ?? ''}`),
       ['early.service true :', 'mine.service false /usr/local/bin/setup.sh:3', 'nodeadm-config.service false :'],
     );
     assert.deepEqual(
-      [writers?.[2]?.startedUs, writers?.[2]?.doneUs, writers?.[2]?.runtimeStartedUs],
+      [writers[2]?.startedUs, writers[2]?.doneUs, writers[2]?.runtimeStartedUs],
       [16n, 18n, 15_000_000n],
     );
+  });
+
+  test('a systemd that does not answer in time is not one without writers', async () => {
+    await using root = await rootWith({});
+    const answer = await observeWriters('containerd.service', '/etc/containerd/config.toml', root.path, async () => {
+      throw new SandwardenError('ERR_COMMAND_FAILED', 'systemctl show failed: no end after 40 s', { hint: 'look' });
+    });
+    assert.deepEqual(answer, unknown('ERR_COMMAND_FAILED', 'systemctl show failed: no end after 40 s', 'look'));
   });
 
   test('a recorded systemd: containerd before kubelet, and nobody writes', async () => {
@@ -241,6 +251,7 @@ describe('units that write', () => {
     assert.ok(kubeletUnit && orderedBefore(kubeletUnit, units).has('containerd.service'));
     await using root = await rootWith({});
     const run = async () => ({ stdout: readFileSync(recording, 'utf8'), stderr: '' });
-    assert.deepEqual(await observeWriters('containerd.service', '/etc/containerd/config.toml', root.path, run), []);
+    const answer = await observeWriters('containerd.service', '/etc/containerd/config.toml', root.path, run);
+    assert.deepEqual(answer, known([]));
   });
 });

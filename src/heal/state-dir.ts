@@ -12,7 +12,7 @@ import {
   rename,
   unlink,
 } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Clock } from '../model/clock.ts';
 import { SandwardenError } from '../model/errors.ts';
 import { fileBackups } from './backups.ts';
@@ -42,7 +42,7 @@ const SAFE = O_NOFOLLOW | O_NONBLOCK;
  * others may write in it, ERR_FILE where it is no directory.
  */
 export async function openStateDir(path: string = defaultStateDir): Promise<HealState> {
-  await inDirectory(path, () => mkdir(path, { recursive: true, mode: 0o700 }));
+  await inDirectory(path, () => makeDirectory(path));
   const stat = await inDirectory(path, () => lstat(path));
   if (!stat.isDirectory()) {
     throw new SandwardenError('ERR_FILE', `${path} is not a directory`, {
@@ -64,6 +64,21 @@ export async function openStateDir(path: string = defaultStateDir): Promise<Heal
     openJournal: (runId, clock) => openJournal(journal, { runId, bootId, clock }),
     backups: fileBackups(path),
   };
+}
+
+/**
+ * With all above it. Node's own `recursive` goes round for ever, and cannot be interrupted, in a file system where
+ * mkdir(2) says ENOENT (proc, autofs).
+ */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return;
+    if (codeOf(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeDirectory(dirname(path));
+    await mkdir(path, { mode: 0o700 });
+  }
 }
 
 /** The journal's files in `directory`: `journal.ndjson` and `journal.1.ndjson`, the generation before. */

@@ -42,6 +42,14 @@ describe('the directory', () => {
     );
   });
 
+  test('is made with all above it; where none can be made it says so, and does not try for ever', async () => {
+    await using temp = await tempDir();
+    await openStateDir(temp.join('a/b/state'));
+    assert.equal((await stat(temp.join('a/b/state'))).mode & 0o777, 0o700);
+    // mkdir(2) says ENOENT in /proc, as in a folder of autofs.
+    await refused(openStateDir('/proc/a/state'), 'ERR_FILE', /cannot use \/proc\/a\/state \(ENOENT\)/);
+  });
+
   test('that others may write in is not used, nor one of somebody else, nor a link, nor a file', async () => {
     await using temp = await tempDir();
     await mkdir(temp.join('open'));
@@ -56,7 +64,7 @@ describe('the directory', () => {
     await symlink(temp.join('real'), temp.join('link'));
     await refused(openStateDir(temp.join('link')), 'ERR_FILE', /is not a directory/);
     await writeFile(temp.join('file'), '');
-    await refused(openStateDir(temp.join('file')), 'ERR_FILE', /cannot use .*EEXIST/);
+    await refused(openStateDir(temp.join('file')), 'ERR_FILE', /is not a directory/);
   });
 
   test('a link or a pipe in place of the journal is neither followed nor waited for', async () => {

@@ -1,5 +1,6 @@
 import { kubeletVersion } from '../diagnose/views.ts';
 import { applyBudget } from '../heal/budget.ts';
+import { isWanted } from '../heal/chosen.ts';
 import type { Entry } from '../heal/entries.ts';
 import { execute } from '../heal/execute.ts';
 import { openIntents } from '../heal/leftovers.ts';
@@ -7,6 +8,7 @@ import { type PlanOptions, removalStillRight } from '../heal/plan.ts';
 import type { Look, World } from '../heal/ports.ts';
 import type { HealState } from '../heal/state-dir.ts';
 import { ExitCode } from '../model/errors.ts';
+import type { Diagnosis, Finding } from '../model/finding.ts';
 import { orderOfVersion } from '../model/kubelet-choice.ts';
 import { valueOr } from '../model/observed.ts';
 import type { Outcome, Plan, Refusal } from '../model/plan.ts';
@@ -61,6 +63,9 @@ export async function healNode(patient: Patient, options: PlanOptions, talk: Con
   if (!json) showPlan();
   if (!json && half.length > 0)
     say(io, style, `Cut off by a crash, and finished or put back first: ${half.join(', ')}.`);
+  const missing = notFound(options, diagnosis);
+  if (!json && missing.length > 0)
+    say(io, style, `Not found here: ${missing.join(', ')}; 'sandwarden check' shows what is.`);
   if (plan.actions.length === 0 && half.length === 0) {
     const isLeft = undoes === undefined ? diagnosis.state === 'errors' : plan.refusals.length > 0;
     const exitCode = isLeft ? ExitCode.healingIncomplete : ExitCode.healthy;
@@ -91,6 +96,16 @@ export async function healNode(patient: Patient, options: PlanOptions, talk: Con
     outcome,
     outcome.stopped?.message ?? '',
   );
+}
+
+/** What `--only` names and no finding is: mistyped as a rule, or healed meanwhile. */
+function notFound(options: PlanOptions, { findings }: Diagnosis): string[] {
+  const isIt = (one: PlanOptions['only'][number], { code, object, pods }: Finding) =>
+    [object.name, ...pods].some((pod) =>
+      isWanted({ ...options, only: [one] }, code, object.name, pod, object.id ?? ''),
+    );
+  const none = options.only.filter((one) => !findings.some((each) => isIt(one, each)));
+  return none.map(({ code, object }) => (object === undefined ? code : `${code}/${object}`));
 }
 
 /** The files that an earlier run was cut off at: they are not left half written for want of something else to do. */

@@ -11,7 +11,7 @@ import type { World } from '../../src/heal/ports.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { type RecordingName, readRecording } from '../helpers/recording.ts';
 
-const options: PlanOptions = { allow: ['safe'], only: [] };
+const healing: PlanOptions = { allow: ['safe'], only: [] };
 const stuck = readRecording('clock-step/stuck');
 
 const untouchable = new Proxy({} as World, {
@@ -21,7 +21,7 @@ const untouchable = new Proxy({} as World, {
   },
 });
 
-function patientOf(snapshot: Snapshot): Patient {
+function patientOf(snapshot: Snapshot, options: PlanOptions = healing): Patient {
   return {
     world: untouchable,
     look: { snapshot, diagnosis: diagnose(snapshot), plan: makePlan(snapshot, options) },
@@ -36,9 +36,10 @@ interface Talk {
   readonly flags?: readonly string[];
   readonly output?: string;
   readonly confirm?: Io['confirm'];
+  readonly options?: PlanOptions;
 }
 
-async function talk(patient: Patient, { terminal = true, flags = [], output, confirm }: Talk) {
+async function talk(patient: Patient, { terminal = true, flags = [], output, confirm, options = healing }: Talk) {
   const written = { stdout: '', stderr: '' };
   const outputTo = (name: keyof typeof written): Output => ({
     write: (text) => {
@@ -120,6 +121,19 @@ describe('nothing to do', () => {
       assert.match(stdout, /The plan: nothing to do/);
     });
   }
+  test('an --only that nothing here is called by is said to be that', async () => {
+    const only = [
+      { code: 'SW102', object: 'default/web/0' },
+      { code: 'SW102', object: 'default/weeb/0' },
+      { code: 'SW304' },
+    ];
+    const options: PlanOptions = { allow: ['safe'], only };
+    const { code, stdout } = await (await talk(patientOf(stuck, options), { flags: ['dry-run'], options })).ended;
+    assert.equal(code, 0);
+    assert.match(stdout, /The plan: 1 action/);
+    const said = /Not found here: (.*)/.exec(stdout.replace(/\n/g, ' '))?.[1] ?? '';
+    assert.match(said, /^SW102\/default\/weeb\/0, SW304; 'sandwarden check' shows what is\./);
+  });
   test('where pods are down and nothing may be done about it, healing is incomplete', async () => {
     const patient = patientOf(stuck);
     const none = { ...patient, look: { ...patient.look, plan: { actions: [], refusals: [], pods: [] } } };

@@ -1,4 +1,6 @@
+import type { Entry } from '../heal/entries.ts';
 import { execute } from '../heal/execute.ts';
+import { openIntents } from '../heal/leftovers.ts';
 import { removalStillRight } from '../heal/plan.ts';
 import type { Look, World } from '../heal/ports.ts';
 import type { HealState } from '../heal/state-dir.ts';
@@ -26,6 +28,8 @@ export interface BootHealPorts {
   readonly floor: FloorPorts;
   readonly clock: World['clock'];
   openState(): Promise<HealState>;
+  /** Our journal. Throws as heal/journal.ts readJournal. */
+  entries(): Promise<readonly Entry[]>;
   /** What the disk told before the runtime started; read now where nobody did. */
   witnesses(): Promise<readonly Witness[]>;
 }
@@ -80,7 +84,8 @@ export function healBeforeKubelet(ports: BootHealPorts, options: BootHealOptions
       return;
     }
     const plan = actions.length > 0 ? removableNow(look, await isNetworkReady(runtime, ports, signal)) : look.plan;
-    if (plan.actions.length > 0) {
+    // What the power cut out of an earlier run is looked after and written down, also where nothing is left to do.
+    if (plan.actions.length > 0 || (await isCutOff(ports))) {
       progress.add(await heal({ ...look, plan }, runtime.world, ports, signal));
       look = await runtime.world.lookAgain();
     }
@@ -231,6 +236,16 @@ async function heal(look: Look, world: World, { openState }: BootHealPorts, sign
     stillRight: (action, fresh) => removalStillRight(action, fresh, look.snapshot, { allow: ['safe'], only: [] }),
     order: orderOfVersion(valueOr(look.snapshot.kubelet, undefined)?.version),
   });
+}
+
+/** Whether our journal has intents without an outcome. A journal that cannot be read keeps nobody from going on. */
+async function isCutOff({ entries }: BootHealPorts): Promise<boolean> {
+  try {
+    return openIntents(await entries()).length > 0;
+  } catch (error) {
+    if (isSandwardenError(error)) return false;
+    throw error;
+  }
 }
 
 /** Unknown counts as up: then nothing may be taken for granted. */

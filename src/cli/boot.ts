@@ -6,7 +6,8 @@ import { readClockNow, readWitnesses } from '../boot/read-witnesses.ts';
 import { isRebootLoop } from '../boot/reboot-loop.ts';
 import { flags, type HealRecord, readBootRecord, setFlag, writeBootRecord } from '../boot/record.ts';
 import { waitForTimeSync } from '../boot/time-sync.ts';
-import { defaultStateDir, openStateDir } from '../heal/state-dir.ts';
+import { readJournal } from '../heal/journal.ts';
+import { defaultStateDir, journalStore, openStateDir } from '../heal/state-dir.ts';
 import type { Clock } from '../model/clock.ts';
 import { ExitCode, isSandwardenError, SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
@@ -77,6 +78,7 @@ async function healStep({ args, io, conf, clock, stateDir, limitMs }: HealStep):
     floor: floorPorts(conf, clock),
     openRuntime: (signal) => openBootRuntime({ args, env: io.env, conf, clock, after, signal }),
     openState: () => openStateDir(stateDir),
+    entries: async () => (await readJournal(journalStore(stateDir))).entries,
     witnesses: async () => {
       const seen = (await readBootRecord()).clock;
       if (seen === undefined) return readWitnesses({ conf, run: runProgram });

@@ -7,8 +7,9 @@ import { lookAtEmbedded } from '../../src/cli/embedded-look.ts';
 import { diagnose } from '../../src/diagnose/diagnose.ts';
 import type { EmbeddedNode } from '../../src/embedded/node.ts';
 import type { PodSpec } from '../../src/embedded/pod-spec.ts';
+import { readJournal } from '../../src/heal/journal.ts';
 import { makePlan } from '../../src/heal/plan.ts';
-import { openStateDir } from '../../src/heal/state-dir.ts';
+import { journalStore, openStateDir } from '../../src/heal/state-dir.ts';
 import { SandwardenError } from '../../src/model/errors.ts';
 import { limits } from '../../src/model/limits.ts';
 import { known, unknown } from '../../src/model/observed.ts';
@@ -75,6 +76,7 @@ async function afterPowerCut(stepMs: number, firstStepMs = 0, ofNode = pods): Pr
       },
       openRuntime: async () => runtime,
       openState: () => openStateDir(state.path),
+      entries: async () => (await readJournal(journalStore(state.path))).entries,
       witnesses: async () => [journal],
       floor: {
         clock: node.clock,
@@ -105,6 +107,34 @@ test('a power cut with the right clock: nothing is removed, nothing is left for 
   const record = await healBeforeKubelet(scene.ports, options);
   assert.deepEqual([record.removed, record.left, record.settled, record.clock], [[], [], true, undefined]);
   assert.deepEqual(await scene.sandboxes(), all);
+});
+
+test('what the power cut out of an earlier run is written down, where nothing is left to do too', async () => {
+  await using scene = await afterPowerCut(0);
+  const { clock } = scene.ports;
+  const [web] = (await scene.node.cri.listSandboxes()).filter((each) => each.name === 'web');
+  assert.ok(web);
+  const state = await scene.ports.openState();
+  const lock = await state.lock(clock.wallNs());
+  const journal = await state.openJournal('run-before', clock);
+  const { id: sandboxId, uid: podUid, attempt, createdAtNs } = web;
+  const guard = { kind: 'remove-sandbox', sandboxId, podUid, attempt, createdAtNs } as const;
+  const words = { object: 'default/web/0', reason: 'r', precondition: 'p', expects: 'e' };
+  const action = { kind: 'remove-sandbox', target: sandboxId, code: 'SW102', tier: 'safe', guard, ...words } as const;
+  await journal.append({ kind: 'intent', action, read: 'NotReady' });
+  await journal.close();
+  await lock.release();
+
+  const record = await healBeforeKubelet(scene.ports, options);
+  assert.deepEqual([record.removed, record.left, record.settled], [[], [], true]);
+  assert.deepEqual(await scene.sandboxes(), all, 'it is not done again');
+  const entries = await scene.ports.entries();
+  const outcome = entries.find((each) => each.kind === 'outcome');
+  assert.ok(outcome?.kind === 'outcome' && outcome.found, JSON.stringify(outcome?.kind));
+  assert.equal(outcome.result, 'failed');
+  const length = entries.length;
+  await healBeforeKubelet(scene.ports, options);
+  assert.equal((await scene.ports.entries()).length, length, 'once');
 });
 
 test('two hours behind: the clock moves, no sandbox is removed, and all pods run', async () => {

@@ -40,9 +40,9 @@ export const commands: readonly CommandSpec[] = [
     name: 'check',
     summary: 'say what is wrong with the pod sandboxes of this node, and why',
     about:
-      'Looks at the node and changes nothing. Prints the verdict, the chain of causes (oldest first; @ is ' +
-      "when, by the kernel's own count; + is how long), each finding with its evidence and the command that " +
-      'mends it, and what was not looked at.\n\n' +
+      'Looks at the node and changes nothing. Prints the verdict, the chain of causes (oldest first; @-00:14:02 ' +
+      "is 14 min 2 s before this look by the kernel's own count; + is how long it lasted), each finding with its " +
+      'evidence and the command that mends it, and what was not looked at.\n\n' +
       'Exit codes: 0 healthy, 10 warnings, 20 errors (--fail-on moves the threshold), 69 nothing could be ' +
       'observed, 77 permission denied.',
     options: [

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { countsInWords } from '../diagnose/stall-facts.ts';
+import { plural } from '../diagnose/words.ts';
 import { ExitCode } from '../model/errors.ts';
 import type { KernelLog } from '../model/kernel.ts';
 import { limits } from '../model/limits.ts';
 import { systemClock } from '../observe/clock.ts';
 import { isStall } from '../observe/kernel/kernel-log.ts';
+import { openKmsg } from '../observe/kernel/kmsg.ts';
 import { plainBootId } from '../observe/log-line.ts';
 import { followKernel, type KernelEvent } from '../watch/kernel.ts';
 import type { Args } from './frame/command.ts';
@@ -15,7 +17,7 @@ import { paint, type Style, shown, styleOf } from './render/style.ts';
 import { formatDate } from './render/time.ts';
 
 /** `sandwarden watch kernel`: each stall, lock-up, hung task and kill, as the kernel tells of it. */
-export async function run(args: Args, io: Io): Promise<ExitCode> {
+export async function run(args: Pick<Args, 'flag' | 'value'>, io: Io): Promise<ExitCode> {
   const typed = args.value('for');
   const forMs = typed === undefined ? undefined : readDuration(typed, '--for', limits.watchForMs);
   const clock = systemClock();
@@ -31,6 +33,12 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
       clock,
       bootId: plainBootId(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')) ?? '',
       signal: end.signal,
+      open: () => {
+        const device = openKmsg();
+        // It may have nothing to tell for days.
+        if (io.stderr.isTerminal) io.stderr.write("Listening to the kernel's log; Ctrl-C ends it.\n");
+        return device;
+      },
       onSign: (event) => {
         const wallNs = bootedNs + BigInt(event.monotonicUs) * 1_000n;
         io.stdout.write(asJson ? lineOfJson(event, wallNs) : lineOfText(event, wallNs, style));
@@ -64,6 +72,6 @@ function summaryOf({ lines, lost, troubles }: KernelLog): object {
 
 function summaryText({ lines, troubles }: KernelLog): string {
   return troubles.length === 0
-    ? `${lines} lines of the kernel, none of them of a stall, a lock-up, a hung task or a kill.`
-    : `${lines} lines of the kernel: ${countsInWords(troubles)}.`;
+    ? `${plural(lines, 'line', 'lines')} of the kernel, none of them of a stall, a lock-up, a hung task or a kill.`
+    : `${plural(lines, 'line', 'lines')} of the kernel: ${countsInWords(troubles)}.`;
 }

@@ -37,7 +37,16 @@ export async function observeWriters(
   root: string,
   runner: Run,
 ): Promise<Observed<readonly ConfigWriter[]>> {
-  const argv = ['systemctl', 'show', '--no-pager', `--property=${properties}`, '*.service', '*.target'] as const;
+  // Without --all a pattern leaves out what is not active now, and a unit that writes at boot is over by then.
+  const argv = [
+    'systemctl',
+    'show',
+    '--all',
+    '--no-pager',
+    `--property=${properties}`,
+    '*.service',
+    '*.target',
+  ] as const;
   // It asks each unit for itself: many hundreds on a node in trouble, which is when it is slow.
   const answer = await observed(() => runner([...argv], { timeoutMs: limits.systemdCallsTimeoutMs }));
   if (!answer.known) return answer;

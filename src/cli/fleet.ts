@@ -2,6 +2,8 @@ import { fleetReport } from '../diagnose/fleet.ts';
 import type { KubeAccess } from '../kube/access.ts';
 import { ExitCode, SandwardenError } from '../model/errors.ts';
 import type { FleetReport } from '../model/fleet.ts';
+import { limits } from '../model/limits.ts';
+import { safeText } from '../model/safe-text.ts';
 import { readFleet } from '../observe/fleet/read.ts';
 import { findKubeAccess } from '../observe/kube/credentials.ts';
 import type { Args } from './frame/command.ts';
@@ -15,6 +17,9 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const access = await clusterAccess(args, io);
   const interrupted = new AbortController();
   const stop = io.onInterrupt(() => interrupted.abort());
+  const mostS = limits.fleetTimeoutMs / 1_000;
+  const words = `Waiting for the Kubernetes API at ${safeText(access.server.host, 300)}, at most ${mostS} s.\n`;
+  const silent = io.stderr.isTerminal ? setTimeout(() => io.stderr.write(words), limits.fleetSilentMs) : undefined;
   try {
     const facts = await readFleet(access, interrupted.signal);
     if (!facts.nodes.known) {
@@ -31,6 +36,7 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
     io.stdout.write(text);
     return exitCode;
   } finally {
+    clearTimeout(silent);
     stop();
   }
 }

@@ -78,6 +78,8 @@ export const limits = {
   nodeLogAgainMs: 500,
   /** `fleet`: deadline of each list with all its pages; pods on a page of a table (200 bytes each). */
   fleetTimeoutMs: 60_000,
+  /** `fleet` at a terminal: after this time without an answer it says whom it waits for. */
+  fleetSilentMs: 3_000,
   fleetPageItems: 5_000,
   /** A node whose lease (renewed each 10 s) is older than this is frozen or cut off. */
   fleetHeartbeatMs: 40_000,

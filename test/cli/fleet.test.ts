@@ -1,9 +1,12 @@
 // Goal: one screen tells which nodes are in trouble and with what, oldest first; scripts get the same.
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
+import * as net from 'node:net';
 import { describe, test } from 'node:test';
 import { addNode, fillFleet } from '../../lab/kube-api/fleet.ts';
 import { kubeServer } from '../../lab/kube-api/server.ts';
+import { run as runFleet } from '../../src/cli/fleet.ts';
+import type { Io, Output } from '../../src/cli/frame/io.ts';
 import { fleetText } from '../../src/cli/render/fleet-text.ts';
 import type { FleetReport, FleetVerdict } from '../../src/model/fleet.ts';
 import { limits } from '../../src/model/limits.ts';
@@ -104,6 +107,37 @@ describe('sandwarden fleet', () => {
     assert.deepEqual([format, exitCode, nodes.map(({ name }) => name)], ['sandwarden.fleet/1', 20, ['node-0003']]);
   });
 
+  test('at a terminal it says whom it waits for; Ctrl-C ends it', async () => {
+    await using dir = await tempDir();
+    const asked = Promise.withResolvers<void>();
+    await using server = await listeningServer(() => asked.resolve());
+    const config = {
+      'current-context': 'here',
+      contexts: [{ name: 'here', context: { cluster: 'c' } }],
+      clusters: [{ name: 'c', cluster: { server: server.url } }],
+    };
+    await writeFile(dir.join('config'), JSON.stringify(config));
+    const [said, interrupt] = [Promise.withResolvers<string>(), Promise.withResolvers<() => void>()];
+    const output = (write: (text: string) => void): Output => {
+      return { write, isTerminal: true, columns: 80, takesColour: false };
+    };
+    const io: Io = {
+      ...{ env: {}, stdinIsTerminal: true, stdout: output(assert.fail), stderr: output(said.resolve) },
+      confirm: () => Promise.resolve(false),
+      onInterrupt: (handler) => {
+        interrupt.resolve(handler);
+        return () => {};
+      },
+    };
+    const value = (name: string) => (name === 'kubeconfig' ? dir.join('config') : undefined);
+    const args = { command: 'fleet', argument: undefined, raw: [], flag: () => false, value, values: () => [] };
+    const ended = assert.rejects(runFleet(args, io), { code: 'ERR_INTERRUPTED' });
+    await asked.promise;
+    assert.match(await said.promise, /^Waiting for the Kubernetes API at 127\.0\.0\.1:\d+, at most 60 s\.\n$/);
+    (await interrupt.promise)();
+    await ended;
+  });
+
   test('all in order, nothing there, and nobody allowed', async () => {
     assert.equal((await run((api) => addNode(api, 'n1', Date.now()))).code, 0);
     const gone = await sandwarden(['fleet', '--kubeconfig', '/none']);
@@ -111,3 +145,21 @@ describe('sandwarden fleet', () => {
     assert.match(gone.stderr, /there is no kubeconfig/);
   });
 });
+
+/** Takes connections and says nothing. */
+async function listeningServer(onAsked: () => void): Promise<{ readonly url: string } & AsyncDisposable> {
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer((socket) => {
+    sockets.add(socket.on('error', () => socket.destroy()));
+    socket.once('data', onAsked);
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address() as net.AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((done) => server.close(done));
+    },
+  };
+}

@@ -33,7 +33,7 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
     program: { running, ...(asked === undefined ? {} : { asked }) },
   });
   if (args.flag('dry-run')) {
-    io.stdout.write(planScript(prepared));
+    io.stdout.write(planScript(prepared, files.root));
     return ExitCode.healthy;
   }
   if (prepared.steps.length === 0 && prepared.before?.state === 'installed') {

@@ -21,7 +21,7 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const purge = args.flag('purge');
   if (removal.changed.length > 0 && !args.flag('force')) throw changedSince(removal.changed);
   if (args.flag('dry-run')) {
-    io.stdout.write(removalScript(removal, purge));
+    io.stdout.write(removalScript(removal, { purge, root: machine.files.root }));
     return ExitCode.healthy;
   }
   io.stdout.write(removalText(removal, purge, style));

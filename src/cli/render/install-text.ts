@@ -4,25 +4,26 @@ import { shellWord } from '../../model/shell-word.ts';
 import { hang, wrap } from './layout.ts';
 import { exact, paint, type Style } from './style.ts';
 
-/** What `install --dry-run` prints: a shell script that does the same, without the checks. */
-export function planScript({ layout, plan, steps, notes, conflicts }: Prepared): string {
+/**
+ * What `install --dry-run` prints: a shell script that does the same, without the checks. `root` is the folder of an
+ * image; a script for an image asks nothing of this machine's systemd.
+ */
+export function planScript({ layout, plan, steps, notes, conflicts }: Prepared, root = ''): string {
+  const at = (path: string) => shellWord(`${root}${path}`);
   const lines = ['#!/bin/sh', `# ${layout.title}, by:`, ...layout.from.map((path) => `#   ${path}`)];
   for (const note of notes) lines.push(`# ${note}`);
-  lines.push('set -eu', 'install -d -m 700 /var/lib/sandwarden');
+  lines.push('set -eu', `install -d -m 700 ${at('/var/lib/sandwarden')}`);
   for (const { path, mode, content } of plan.files) {
     lines.push('', `# ${path}: ${stateOf(path, steps, conflicts)}`);
-    lines.push(`install -D -m ${mode.toString(8)} /dev/stdin ${shellWord(path)} <<'END_OF_FILE'`);
+    lines.push(`install -D -m ${mode.toString(8)} /dev/stdin ${at(path)} <<'END_OF_FILE'`);
     lines.push(`${content}END_OF_FILE`);
   }
   lines.push('');
   for (const { path, target } of plan.links) {
-    lines.push(
-      `mkdir -p ${shellWord(path.slice(0, path.lastIndexOf('/')))}`,
-      `ln -sfn ${shellWord(target)} ${shellWord(path)}`,
-    );
+    lines.push(`mkdir -p ${at(path.slice(0, path.lastIndexOf('/')))}`, `ln -sfn ${shellWord(target)} ${at(path)}`);
   }
-  for (const step of steps) if (step.kind === 'remove') lines.push(`rm -f ${shellWord(step.path)}`);
-  return `${lines.join('\n')}\nsystemctl daemon-reload\n`;
+  for (const step of steps) if (step.kind === 'remove') lines.push(`rm -f ${at(step.path)}`);
+  return endOfScript(lines, root);
 }
 
 /** What will be written, before the question. */
@@ -79,14 +80,22 @@ export function notesText(notes: readonly string[], style: Style): string {
   return notes.map((note) => `${hang(exact(style, note), style.width, '- ').join('\n')}\n`).join('');
 }
 
-/** What `uninstall --dry-run` prints. */
-export function removalScript({ manifest, paths, changed, restored }: Removal, purge: boolean): string {
+function endOfScript(lines: readonly string[], root: string): string {
+  return `${lines.join('\n')}\n${root === '' ? 'systemctl daemon-reload\n' : ''}`;
+}
+
+/** What `uninstall --dry-run` prints; `root` as for `planScript`. */
+export function removalScript(
+  { manifest, paths, changed, restored }: Removal,
+  { purge, root }: { readonly purge: boolean; readonly root: string },
+): string {
+  const at = (path: string) => shellWord(`${root}${path}`);
   const gone = [...paths, ...changed].filter((path) => !restored.includes(path));
-  const lines = ['#!/bin/sh', 'set -eu', ...gone.map((path) => `rm -f ${shellWord(path)}`)];
+  const lines = ['#!/bin/sh', 'set -eu', ...gone.map((path) => `rm -f ${at(path)}`)];
   for (const path of restored) lines.push(`# ${path}: what --force replaced is put back`);
-  for (const path of manifest.folders.toReversed()) lines.push(`rmdir --ignore-fail-on-non-empty ${shellWord(path)}`);
-  if (purge) lines.push('rm -rf /var/lib/sandwarden');
-  return `${lines.join('\n')}\nsystemctl daemon-reload\n`;
+  for (const path of manifest.folders.toReversed()) lines.push(`rmdir --ignore-fail-on-non-empty ${at(path)}`);
+  if (purge) lines.push(`rm -rf ${at('/var/lib/sandwarden')}`);
+  return endOfScript(lines, root);
 }
 
 /** What will be removed, before the question. */

@@ -1,7 +1,8 @@
 // Goal: status tells what is true of the files, of systemd and of this boot, and its exit code says whether to look.
 // Method: fake roots and a fake systemd; the commands as processes over an image.
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { manifestPath } from '../../../src/boot/install/manifest.ts';
@@ -221,4 +222,28 @@ describe('as a process, on an image', () => {
     assert.equal(code, 77);
     assert.match(stderr, /sudo sandwarden install/);
   });
+});
+
+test('the script of a dry run over an image changes the image, and nothing of this machine', async () => {
+  await using node = await nodeWith(roots.kubeadm);
+  const run = async (command: string, ...more: string[]) => {
+    const ended = await sandwarden([command, '--dry-run', '--root', node.path, ...more]);
+    assert.equal(ended.code, 0, ended.stderr);
+    const doing = ended.stdout.split('\n').filter((line) => /^(?:install|mkdir|ln|rm|rmdir|systemctl) /.test(line));
+    assert.ok(doing.length > 4);
+    for (const line of doing) {
+      const last = line.replace(/ <<.*/, '').split(' ').at(-1) ?? '';
+      assert.ok(last.startsWith(`${node.path}/`), line);
+    }
+    const { status, stderr } = spawnSync('/bin/sh', ['-s'], { input: ended.stdout, encoding: 'utf8' });
+    assert.deepEqual([status, stderr], [0, '']);
+  };
+  await run('install');
+  assert.match(readFileSync(join(node.path, clockUnit), 'utf8'), /early\.sh/);
+  const byItself = await sandwarden(['install', '--yes', '--root', node.path]);
+  assert.equal(byItself.code, 0, byItself.stderr);
+  assert.match(byItself.stdout, /All files are as they should be/);
+  await run('uninstall', '--purge');
+  assert.ok(!existsSync(join(node.path, clockUnit)));
+  assert.ok(!existsSync(join(node.path, '/var/lib/sandwarden')));
 });

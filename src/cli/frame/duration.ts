@@ -19,8 +19,8 @@ export function spanNs(digits: string, unit: string): bigint {
 }
 
 /**
- * A date (`2026-11-21`, which is UTC) or a date and a time (`2026-11-21T17:49:00Z`; without a zone that of this machine)
- * as nanoseconds since 1970; undefined where it is none, or a day that no calendar has.
+ * A date (`2026-11-21`, which is UTC) or a date and a time (`2026-11-21T17:49:00Z`; without a zone that of this
+ * machine) as nanoseconds since 1970; undefined where it is none, or a day that no calendar has.
  */
 export function dateNs(typed: string): bigint | undefined {
   const [, day] = DATE.exec(typed) ?? [];

@@ -10,7 +10,8 @@ export const incidentCommand: CommandSpec = {
     'API, what was healed. The verdict comes first: whether a reset has led to the next one, by which links, and ' +
     'what ends it. Changes nothing.\n\n' +
     'Dates are by the wall clock of each boot, which may have been wrong; the order is by boot and by the ' +
-    "kernel's own count. Exit codes: 0 told, whatever happened; 64 wrong usage; 69 no journal tells of this time; 77 permission denied.",
+    "kernel's own count. Exit codes: 0 told, whatever happened; 64 wrong usage; 69 no journal tells of this " +
+    'time; 77 permission denied.',
   options: [
     { name: 'since', value: 'WHEN', says: 'how far back: 12h, 2d, 3w or a date (2025-11-13); default 3d' },
     {

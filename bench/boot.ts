@@ -1,10 +1,10 @@
 /**
  * `make bench-boot`: what the boot hook costs, in the virtual machine. `boot.ts [--assert] [--boots N]`.
  *
- * An emulated processor is tens of times slower than this one, and not by one factor for all it does: milliseconds mean
- * nothing there. So the limit in milliseconds is held by a systemd that is not emulated (boot-unit.ts), and in the
- * machine, where all the units of a boot are, our unit is held against one with /bin/true in the same boots. A boot as a
- * whole differs by more than the hook takes from one time to the next; both are shown.
+ * An emulated processor is tens of times slower than this one, and not by one factor for all it does: milliseconds
+ * mean nothing there. So the limit in milliseconds is held by a systemd that is not emulated (boot-unit.ts), and in the
+ * machine, where all the units of a boot are, our unit is held against one with /bin/true in the same boots. A boot as
+ * a whole differs by more than the hook takes from one time to the next; both are shown.
  */
 import { parseArgs } from 'node:util';
 import { podsRun } from '../lab/vm/node.ts';

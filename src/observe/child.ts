@@ -5,7 +5,7 @@ import { safeText } from '../model/safe-text.ts';
 import { LineSplitter } from './lines.ts';
 
 export interface RunOptions {
-  /** Gets each line of the output as it comes; without it the output is collected. */
+  /** Gets each line of the output that is not empty, as it comes; without it the output is collected. */
   readonly onLine?: (line: string) => void;
   readonly timeoutMs?: number;
   readonly maxBytes?: number;
@@ -38,8 +38,10 @@ export const run: Run = (argv, options = {}) => {
   const [program, ...args] = argv;
   const { timeoutMs = limits.childTimeoutMs, maxBytes = limits.childOutputBytes } = options;
   return new Promise((resolve, reject) => {
-    const collected: string[] = [];
-    const lines = new LineSplitter(limits.journalRecordBytes, options.onLine ?? ((line) => collected.push(line)));
+    const collected: Buffer[] = [];
+    // As it was said, with its empty lines: they part what `systemctl show` says of several units.
+    const collect = { push: (chunk: Buffer) => collected.push(chunk), end: () => undefined };
+    const output = options.onLine ? new LineSplitter(limits.journalRecordBytes, options.onLine) : collect;
     let [bytes, stderr, killedFor] = [0, '', ''];
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -61,7 +63,7 @@ export const run: Run = (argv, options = {}) => {
     child.stdout.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes > maxBytes) kill(`more than ${maxBytes} bytes of output`);
-      else if (killedFor === '') lines.push(chunk);
+      else if (killedFor === '') output.push(chunk);
     });
     child.stderr.on('data', (chunk: Buffer) => {
       if (stderr.length < 4_000) stderr += chunk.toString('utf8').slice(0, 4_000);
@@ -73,8 +75,8 @@ export const run: Run = (argv, options = {}) => {
     child.on('close', (code, signal) => {
       settled();
       if (code === 0 && killedFor === '') {
-        lines.end();
-        resolve({ stdout: collected.join('\n'), stderr });
+        output.end();
+        resolve({ stdout: Buffer.concat(collected).toString('utf8'), stderr });
       } else reject(endError(argv, stderr.trim().split('\n')[0] || `exit ${code ?? signal}`, killedFor));
     });
   });

@@ -16,6 +16,8 @@ export interface RealSystemd extends AsyncDisposable {
   run(program: string, ...args: readonly string[]): Promise<string>;
   /** The same where it may fail. */
   ended(program: string, ...args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }>;
+  /** What runs a program beside it, for whatever else runs programs. */
+  argv(program: string, ...args: readonly string[]): [string, ...string[]];
   /** Its files as they are seen from here. */
   root(): string;
   /** Waits until `isSo` gives something. */
@@ -46,10 +48,11 @@ export async function realSystemd(): Promise<RealSystemd> {
     said = (said + text).slice(-4_000);
   });
   const init = () => (child.pid === undefined ? undefined : childOf(child.pid));
+  const argv: RealSystemd['argv'] = (...words) => ['nsenter', '--target', String(init()), '--all', '--', ...words];
   const ended = async (program: string, ...args: readonly string[]) => {
-    const argv = ['--target', String(init()), '--all', '--', program, ...args];
+    const [nsenter, ...words] = argv(program, ...args);
     try {
-      return { code: 0, ...(await promisify(execFile)('nsenter', argv, { timeout: DEADLINE_MS })) };
+      return { code: 0, ...(await promisify(execFile)(nsenter, words, { timeout: DEADLINE_MS })) };
     } catch (error) {
       const { code, stdout = '', stderr = '' } = error as { code?: number; stdout?: string; stderr?: string };
       return { code: typeof code === 'number' ? code : 255, stdout, stderr };
@@ -73,6 +76,7 @@ export async function realSystemd(): Promise<RealSystemd> {
     run,
     ended,
     until,
+    argv,
     root: () => `/proc/${init()}/root`,
     [Symbol.asyncDispose]: async () => {
       const pid = init();

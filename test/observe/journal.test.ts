@@ -122,7 +122,8 @@ describe('a child', () => {
     assert.ok(isSandwardenError(loud, 'ERR_COMMAND_FAILED') && /more than 10000 bytes/.test(loud.message));
     const wrong = await failing(['ls', '/nonexistent']);
     assert.ok(wrong instanceof SandwardenError && /No such file/.test(wrong.message));
-    assert.equal((await run(['echo', '$HOME'])).stdout, '$HOME');
+    assert.equal((await run(['echo', '$HOME'])).stdout, '$HOME\n');
+    assert.equal((await run(['printf', 'a\n\nb'])).stdout, 'a\n\nb');
   });
 });
 

@@ -3,6 +3,7 @@ import type { Evidence } from '../../model/finding.ts';
 import { valueOr } from '../../model/observed.ts';
 import type { FileLine, HandlerSettings, RuntimeConfigFacts, RuntimeHandler } from '../../model/runtime-config.ts';
 import { describePod } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { kubeletVersion, type PodView, type Views } from '../views.ts';
 
 /** kubelet's driver and what says so. */
@@ -134,4 +135,18 @@ function treesOf(views: Views): readonly CgroupDriver[] {
 
 function isDriver(text: string | undefined): text is CgroupDriver {
   return text === 'systemd' || text === 'cgroupfs';
+}
+
+/** The unit of the runtime; containerd's where systemd did not tell. */
+export function runtimeUnitName(views: Views): string {
+  return valueOr(views.snapshot.runtimeUnit, undefined)?.name ?? 'containerd.service';
+}
+
+/** What starts the runtime anew, and kubelet after it where that is a unit of its own (k3s is both). */
+export function restartCommand(views: Views): string {
+  const unit = runtimeUnitName(views);
+  const runtime = shellLine('systemctl', 'restart', unit);
+  return unit === 'containerd.service' || unit === 'crio.service'
+    ? `${runtime} && systemctl restart kubelet.service`
+    : runtime;
 }

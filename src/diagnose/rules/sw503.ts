@@ -1,7 +1,16 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import type { RuntimeHandler } from '../../model/runtime-config.ts';
-import { shellLine } from '../../model/shell-word.ts';
-import { configOf, driverNow, filesNow, isGenerated, isRunc, liveSettings, place, podsOf } from '../config/drivers.ts';
+import {
+  configOf,
+  driverNow,
+  filesNow,
+  isGenerated,
+  isRunc,
+  liveSettings,
+  place,
+  podsOf,
+  restartCommand,
+} from '../config/drivers.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 
@@ -90,7 +99,10 @@ function findingOf(
 function remedyOf(facts: Facts, handler: string, isRightInFiles: boolean): { text: string; command?: string } {
   const config = configOf(facts);
   if (isRightInFiles) {
-    return { text: 'its files have it right by now: restart the runtime, then kubelet', command: restart(facts) };
+    return {
+      text: 'its files have it right by now: restart the runtime, then kubelet',
+      command: restartCommand(facts),
+    };
   }
   if (isGenerated(config)) {
     const template = config?.template;
@@ -110,11 +122,4 @@ function remedyOf(facts: Facts, handler: string, isRightInFiles: boolean): { tex
     text: `set SystemdCgroup = true for ${handler} in ${file}, restart containerd, then kubelet`,
     command: 'sandwarden heal --allow=disruptive --only SW503',
   };
-}
-
-function restart(facts: Facts): string {
-  const unit = facts.snapshot.runtimeUnit.known ? facts.snapshot.runtimeUnit.value.name : 'containerd.service';
-  return unit === 'containerd.service' || unit === 'crio.service'
-    ? `${shellLine('systemctl', 'restart', unit)} && systemctl restart kubelet.service`
-    : shellLine('systemctl', 'restart', unit);
 }

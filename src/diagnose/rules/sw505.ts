@@ -2,7 +2,16 @@ import type { Evidence, Finding } from '../../model/finding.ts';
 import { valueOr } from '../../model/observed.ts';
 import type { HandlerSettings, RuntimeConfigFacts } from '../../model/runtime-config.ts';
 import { shellLine } from '../../model/shell-word.ts';
-import { configOf, driverNow, filesNow, liveSettings, place, podsOf } from '../config/drivers.ts';
+import {
+  configOf,
+  driverNow,
+  filesNow,
+  liveSettings,
+  place,
+  podsOf,
+  restartCommand,
+  runtimeUnitName,
+} from '../config/drivers.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { describeDuration } from '../time.ts';
@@ -72,11 +81,10 @@ function staleFinding(
   const underSystemd = driverNow(facts)?.driver === 'systemd';
   const mending = underSystemd ? differences.filter((each) => each.isMending) : [];
   const pods = mending.flatMap((each) => (each.handler === undefined ? [] : podsOf(facts, each.handler, live)));
-  const unit = valueOr(facts.snapshot.runtimeUnit, undefined)?.name ?? 'containerd.service';
   return {
     code: 'SW505',
     severity: pods.length > 0 ? 'error' : 'warning',
-    object: { kind: 'runtime', name: unit },
+    object: { kind: 'runtime', name: runtimeUnitName(facts) },
     why:
       mending.length > 0
         ? 'The files of the runtime are right, but it was started before they were: the old values are in force.'
@@ -88,9 +96,7 @@ function staleFinding(
     remedy: {
       tier: 'disruptive',
       text: 'restart the runtime, then kubelet, when the pods can bear it',
-      ...(unit === 'containerd.service' || unit === 'crio.service'
-        ? { command: `${shellLine('systemctl', 'restart', unit)} && systemctl restart kubelet.service` }
-        : { command: shellLine('systemctl', 'restart', unit) }),
+      command: restartCommand(facts),
     },
     pods: [...new Set(pods)].sort(),
   };

@@ -1,10 +1,6 @@
-import { connectKube, type KubeClient } from '../../kube/client.ts';
-import { known, type Observed, unknown } from '../../model/observed.ts';
+import type { Observed } from '../../model/observed.ts';
 import { at, member, textOf } from '../json.ts';
-import { unknownFrom } from '../unknown.ts';
-import { findKubeAccess } from './credentials.ts';
-import { nodeNameOf } from './node-name.ts';
-import type { ObservePodsOptions } from './pods.ts';
+import { askNodeApi, type NodeApiOptions } from './node-api.ts';
 
 /** What a running kubelet says of its own configuration, as far as it decides who makes the pods' cgroups. */
 export interface RunningKubeletConfig {
@@ -21,20 +17,11 @@ export interface RunningKubeletConfig {
  * Source: kubelet cmd/kubelet/app/server.go initConfigz (what it was told, before it asks the runtime), and
  * k8s.io/component-base/configz.
  */
-export async function observeConfigz(options: ObservePodsOptions): Promise<Observed<RunningKubeletConfig>> {
-  let client: KubeClient | undefined;
-  try {
-    const access = await findKubeAccess(options);
-    if (!access) return unknown('ERR_NOT_ASKED', 'no Kubernetes credentials were found on this node');
-    const { name } = nodeNameOf(access, options.hostname, options.nodeName);
-    client = connectKube(access, options);
+export function observeConfigz(options: NodeApiOptions): Promise<Observed<RunningKubeletConfig>> {
+  return askNodeApi(options, async (client, { name }) => {
     const answer = await client.get(`/api/v1/nodes/${encodeURIComponent(name)}/proxy/configz`, options.signal);
-    return known(configOf(member(answer, 'kubeletconfig')));
-  } catch (error) {
-    return unknownFrom(error);
-  } finally {
-    client?.close();
-  }
+    return configOf(member(answer, 'kubeletconfig'));
+  });
 }
 
 function configOf(config: unknown): RunningKubeletConfig {

@@ -1,36 +1,25 @@
-import { connectKube, type KubeClient } from '../../kube/client.ts';
 import type { NodeEvent } from '../../model/incident.ts';
 import { limits } from '../../model/limits.ts';
-import { known, type Observed, unknown } from '../../model/observed.ts';
+import type { Observed } from '../../model/observed.ts';
+import { member } from '../json.ts';
 import { momentOfText } from '../kubelet-log.ts';
-import { unknownFrom } from '../unknown.ts';
-import { findKubeAccess } from './credentials.ts';
-import { nodeNameOf } from './node-name.ts';
-import type { ObservePodsOptions } from './pods.ts';
+import { askNodeApi, type NodeApiOptions } from './node-api.ts';
 
 /**
  * The events that the cluster keeps about this node (an hour of them, by default), oldest first. One request; whatever
  * goes wrong is Unknown with its reason. kubelet's own credentials may write events and not read them.
  */
-export async function observeNodeEvents(options: ObservePodsOptions): Promise<Observed<NodeEvent[]>> {
-  let client: KubeClient | undefined;
-  try {
-    const access = await findKubeAccess(options);
-    if (!access) return unknown('ERR_NOT_ASKED', 'no Kubernetes credentials were found', 'Name a --kubeconfig FILE.');
-    const { name } = nodeNameOf(access, options.hostname, options.nodeName);
-    client = connectKube(access, options);
+export function observeNodeEvents(options: NodeApiOptions): Promise<Observed<NodeEvent[]>> {
+  return askNodeApi(options, async (client, { name }) => {
     const events = await client.list('/api/v1/events', {
       kind: 'EventList',
       itemsOf: eventsOfList,
       query: { fieldSelector: `involvedObject.kind=Node,involvedObject.name=${name}` },
+      ...(options.signal ? { signal: options.signal } : {}),
     });
     const sorted = events.sort((a, b) => (a.lastNs < b.lastNs ? -1 : a.lastNs > b.lastNs ? 1 : 0));
-    return known(sorted.slice(-limits.incidentNames));
-  } catch (error) {
-    return unknownFrom(error);
-  } finally {
-    client?.close();
-  }
+    return sorted.slice(-limits.incidentNames);
+  });
 }
 
 /** The events of an EventList (parsed JSON); what is no event, or has no date, is left out. */
@@ -56,8 +45,4 @@ function eventOf(item: unknown): NodeEvent[] {
       message: text(member(item, 'message'))?.slice(0, 1_024) ?? '',
     },
   ];
-}
-
-function member(of: unknown, name: string): unknown {
-  return typeof of === 'object' && of !== null && Object.hasOwn(of, name) ? Reflect.get(of, name) : undefined;
 }

@@ -1,61 +1,35 @@
-import { connectKube, type KubeClient, type KubeClientOptions } from '../../kube/client.ts';
+import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../model/clock.ts';
 import { SandwardenError } from '../../model/errors.ts';
-import { limits } from '../../model/limits.ts';
 import type { Pod } from '../../model/node.ts';
-import { known, type Observed, type Unknown, unknown } from '../../model/observed.ts';
+import type { Observed } from '../../model/observed.ts';
 import { podsOfList } from '../pods.ts';
-import { unknownFrom } from '../unknown.ts';
-import { type CredentialOptions, findKubeAccess } from './credentials.ts';
-import { type NodeName, nodeNameOf } from './node-name.ts';
-
-export interface ObservePodsOptions extends CredentialOptions, KubeClientOptions {
-  /** The name of the machine, for nodes whose credentials do not say what they are called. */
-  readonly hostname: string;
-  /** The value of `--node-name`. */
-  readonly nodeName?: string;
-  readonly signal?: AbortSignal;
-}
+import { askerAgain, askNodeApi, type NodeApiOptions } from './node-api.ts';
+import type { NodeName } from './node-name.ts';
 
 /**
  * The pods of this node by the Kubernetes API. It needs no more than a node's own credentials and costs one request and
  * at most `limits.kubeRequestTimeoutMs`; whatever goes wrong is Unknown with its reason, never an error.
  * ERR_NOT_ASKED: there are no credentials on this machine.
  */
-export async function observePods(options: ObservePodsOptions): Promise<Observed<Pod[]>> {
-  let client: KubeClient | undefined;
-  try {
-    const access = await findKubeAccess(options);
-    if (!access) {
-      const hint = 'Name a kubeconfig with --kubeconfig FILE; docs/kubernetes-access.md says what is looked for.';
-      return unknown('ERR_NOT_ASKED', 'no Kubernetes credentials were found on this node', hint);
-    }
-    const node = nodeNameOf(access, options.hostname, options.nodeName);
-    client = connectKube(access, options);
-    return credible(await listPodsOfNode(client, node.name, options.signal), node);
-  } catch (error) {
-    return unknownFrom(error);
-  } finally {
-    client?.close();
-  }
+export function observePods(options: NodeApiOptions): Promise<Observed<Pod[]>> {
+  return askNodeApi(options, async (client, node) =>
+    credible(await listPodsOfNode(client, node.name, options.signal), node),
+  );
 }
 
-/**
- * `observePods` for one that looks again and again: an API that could not be reached is left alone for
- * `limits.kubeAskAgainAfterMs`, and what was said about it is said again.
- */
+/** `observePods` for one that looks again and again; see askerAgain. */
 export function podsAsker(
-  options: Omit<ObservePodsOptions, 'hostname'>,
+  options: Omit<NodeApiOptions, 'hostname'>,
   clock: Clock,
 ): (hostname: string) => Promise<Observed<Pod[]>> {
-  let down: { readonly why: Unknown; readonly untilNs: bigint } | undefined;
-  return async (hostname) => {
-    if (down !== undefined && clock.uptimeNs() < down.untilNs) return down.why;
-    const seen = await observePods({ ...options, hostname });
-    const untilNs = clock.uptimeNs() + BigInt(limits.kubeAskAgainAfterMs) * 1_000_000n;
-    down = !seen.known && seen.code === 'ERR_KUBE_UNREACHABLE' ? { why: seen, untilNs } : undefined;
-    return seen;
-  };
+  const ask = (hostname: string) => observePods({ ...options, hostname });
+  return askerAgain(
+    ask,
+    clock,
+    (seen) => seen,
+    (why) => why,
+  );
 }
 
 /**
@@ -81,11 +55,9 @@ function withoutTwins(pods: readonly Pod[]): Pod[] {
 }
 
 /** A node without any pod is as good as unheard of; where its name was only guessed, the guess is wrong. */
-function credible(pods: Pod[], node: NodeName): Observed<Pod[]> {
-  if (pods.length > 0 || node.from !== 'hostname') return known(pods);
-  return unknownFrom(
-    new SandwardenError('ERR_KUBE_FAILED', `the Kubernetes API knows no pods of a node '${node.name}'`, {
-      hint: 'Say what this node is called in the cluster with --node-name, as `kubectl get nodes` lists it.',
-    }),
-  );
+function credible(pods: Pod[], node: NodeName): Pod[] {
+  if (pods.length > 0 || node.from !== 'hostname') return pods;
+  throw new SandwardenError('ERR_KUBE_FAILED', `the Kubernetes API knows no pods of a node '${node.name}'`, {
+    hint: 'Say what this node is called in the cluster with --node-name, as `kubectl get nodes` lists it.',
+  });
 }

@@ -1,14 +1,12 @@
-import { connectKube, type KubeClient } from '../../kube/client.ts';
+import type { KubeClient } from '../../kube/client.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { VolumeAttachment, VolumeError, VolumeFacts } from '../../model/csi.ts';
 import { isSandwardenError } from '../../model/errors.ts';
-import { limits } from '../../model/limits.ts';
-import { known, type Observed, type Unknown, unknown } from '../../model/observed.ts';
+import { known, type Observed } from '../../model/observed.ts';
 import { at, dateOf, listOf, member, textOf } from '../json.ts';
-import { observed, unknownFrom } from '../unknown.ts';
-import { findKubeAccess } from './credentials.ts';
-import { nodeNameOf } from './node-name.ts';
-import type { ObservePodsOptions } from './pods.ts';
+import { observed } from '../unknown.ts';
+import { askerAgain, askNodeApi, type NodeApiOptions } from './node-api.ts';
+import type { NodeName } from './node-name.ts';
 
 /** What the cluster says about the volumes of one node. */
 export interface VolumeAnswers {
@@ -22,53 +20,38 @@ export interface VolumeAnswers {
  * by its node), at once, at most `limits.kubeRequestTimeoutMs`. Whatever goes wrong is Unknown with its reason. A
  * node's own credentials may read its CSINode and may not list VolumeAttachments (node authorizer).
  */
-export async function observeVolumes(options: ObservePodsOptions): Promise<VolumeAnswers> {
-  let client: KubeClient | undefined;
-  try {
-    const access = await findKubeAccess(options);
-    if (!access) {
-      const hint = 'Name a kubeconfig with --kubeconfig FILE; docs/kubernetes-access.md says what is looked for.';
-      const none = unknown('ERR_NOT_ASKED', 'no Kubernetes credentials were found on this node', hint);
-      return { volumes: none, csiNode: none };
-    }
-    const { name } = nodeNameOf(access, options.hostname, options.nodeName);
-    let asOfNs: bigint | undefined;
-    const onDate = (date: string) => {
-      asOfNs = dateNs(date);
-    };
-    client = connectKube({ ...access, onDate }, options);
-    const asking = client;
+export async function observeVolumes(options: NodeApiOptions): Promise<VolumeAnswers> {
+  let asOfNs: bigint | undefined;
+  const onDate = (date: string) => {
+    asOfNs = dateNs(date);
+  };
+  const ask = async (client: KubeClient, { name }: NodeName): Promise<VolumeAnswers> => {
     const [attachments, csiNode] = await Promise.all([
-      observed(() => listAttachments(asking, name, options.signal)),
-      observed(() => registeredDrivers(asking, name, options.signal)),
+      observed(() => listAttachments(client, name, options.signal)),
+      observed(() => registeredDrivers(client, name, options.signal)),
     ]);
     const facts = { nodeName: name, ...(asOfNs === undefined ? {} : { asOfNs }) };
     return {
       volumes: attachments.known ? known({ ...facts, attachments: attachments.value }) : attachments,
       csiNode,
     };
-  } catch (error) {
-    const why = unknownFrom(error);
-    return { volumes: why, csiNode: why };
-  } finally {
-    client?.close();
-  }
+  };
+  const answers = await askNodeApi(options, ask, onDate);
+  return answers.known ? answers.value : { volumes: answers, csiNode: answers };
 }
 
-/** `observeVolumes` for one that looks again and again; see podsAsker. */
+/** `observeVolumes` for one that looks again and again; see askerAgain. */
 export function volumesAsker(
-  options: Omit<ObservePodsOptions, 'hostname'>,
+  options: Omit<NodeApiOptions, 'hostname'>,
   clock: Clock,
 ): (hostname: string) => Promise<VolumeAnswers> {
-  let down: { readonly why: Unknown; readonly untilNs: bigint } | undefined;
-  return async (hostname) => {
-    if (down !== undefined && clock.uptimeNs() < down.untilNs) return { volumes: down.why, csiNode: down.why };
-    const seen = await observeVolumes({ ...options, hostname });
-    const untilNs = clock.uptimeNs() + BigInt(limits.kubeAskAgainAfterMs) * 1_000_000n;
-    const { volumes } = seen;
-    down = !volumes.known && volumes.code === 'ERR_KUBE_UNREACHABLE' ? { why: volumes, untilNs } : undefined;
-    return seen;
-  };
+  const ask = (hostname: string) => observeVolumes({ ...options, hostname });
+  return askerAgain(
+    ask,
+    clock,
+    (seen) => seen.volumes,
+    (why) => ({ volumes: why, csiNode: why }),
+  );
 }
 
 /** The VolumeAttachments of a node, by name. */

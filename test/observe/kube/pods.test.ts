@@ -4,7 +4,8 @@ import type { ServerResponse } from 'node:http';
 import * as net from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { limits } from '../../../src/model/limits.ts';
-import { type ObservePodsOptions, observePods } from '../../../src/observe/kube/pods.ts';
+import type { NodeApiOptions } from '../../../src/observe/kube/node-api.ts';
+import { observePods } from '../../../src/observe/kube/pods.ts';
 import {
   answer,
   apiPod,
@@ -35,7 +36,7 @@ describe('the pods of this node by the API', { skip: hasOpenssl ? false : 'opens
   async function ask(
     api: Pick<KubeApi, 'url'>,
     user: KeyPair | { token: string } = pki.node,
-    options: Partial<ObservePodsOptions> & { ca?: string } = {},
+    options: Partial<NodeApiOptions> & { ca?: string } = {},
   ) {
     const { ca = pki.ca, ...rest } = options;
     const file = folder.join('kubeconfig');
@@ -47,7 +48,7 @@ describe('the pods of this node by the API', { skip: hasOpenssl ? false : 'opens
     kubeApi({ pki, pods: [apiPod('web'), apiPod('far', { node: 'node-2' })], ...options });
 
   /** What is said when the API answers every request in one way. */
-  async function faulty(fault: (response: ServerResponse) => void, options: Partial<ObservePodsOptions> = {}) {
+  async function faulty(fault: (response: ServerResponse) => void, options: Partial<NodeApiOptions> = {}) {
     await using server = await api({
       fault: (response) => {
         fault(response);

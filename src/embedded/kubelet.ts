@@ -6,6 +6,7 @@ import { Died } from './faults.ts';
 import { collectGarbage, deleteDeadContainers, type Garbage } from './garbage.ts';
 import { type Klog, klogTo } from './klog.ts';
 import { kubeletVersion } from './kubelet-version.ts';
+import { killOrphan } from './orphans.ts';
 import { CgroupFailed, type PodCgroups } from './pod-cgroups.ts';
 import { isTerminal, type Phase, type PodSpec } from './pod-spec.ts';
 import type { Random } from './random.ts';
@@ -17,7 +18,7 @@ import { type SyncContext, SyncFailed, syncPod, terminatePod } from './sync-pod.
  * qos_container_manager_linux.go (periodicQOSCgroupUpdateInterval), kubelet.go (housekeepingPeriod).
  */
 const periods = {
-  ...{ retryMs: 10_000, resyncMs: 60_000, relistMs: 1_000, garbageMs: 60_000, qosMs: 60_000, tidyMs: 2_000 },
+  ...{ retryMs: 10_000, resyncMs: 60_000, relistMs: 1_000, garbageMs: 60_000, qosMs: 60_000, housekeepMs: 2_000 },
   statusEvery: 5,
 } as const;
 
@@ -147,7 +148,8 @@ export class Kubelet {
     };
     start(this.#pleg());
     start(this.#collect());
-    if (cgroups) for (const each of [this.#updateQos(cgroups), this.#tidy(cgroups)]) start(each);
+    start(this.#housekeep());
+    if (cgroups) start(this.#updateQos(cgroups));
     // A pod that the API and the runtime both call terminal has been through SyncTerminatingPod before.
     for (const each of this.#byUid.values()) if (!isTerminal(api.phases.get(each.uid))) start(this.#work(each));
     this.#startWork = start;
@@ -314,9 +316,14 @@ export class Kubelet {
     }
   }
 
-  async #tidy(cgroups: PodCgroups): Promise<void> {
+  /** HandlePodCleanups (kubelet_pods.go), as far as it matters here. */
+  async #housekeep(): Promise<void> {
+    const { cgroups } = this.#options;
     for (;;) {
-      await this.#sleep(periods.tidyMs);
+      await this.#sleep(periods.housekeepMs);
+      const running = [...this.#seen.values()].filter((each) => each.running && !this.#byUid.has(each.uid));
+      for (const uid of new Set(running.map((each) => each.uid))) await killOrphan(this.#runtime, this.#klog, uid);
+      if (!cgroups) continue;
       const known = new Set(this.#byUid.keys());
       await this.#orLogged(cgroups.cleanUp(known), 'pod_container_manager_linux.go:180', cleanUpFailed);
     }

@@ -183,6 +183,21 @@ test('with a right clock, whatever cuts there are: all pods run in the end and o
   await fc.assert(holds, { numRuns: 40 });
 });
 
+test('a pod that was deleted while no kubelet ran is ended by the next one', async () => {
+  await using node = await newNode({ pods: [service('old'), service('stays')] });
+  await node.run(30_000);
+  node.killKubelet();
+  node.setPods([service('stays'), service('new')]);
+  node.startKubelet();
+  await node.run(120_000);
+  const sandboxes = await node.cri.listSandboxes();
+  assert.deepEqual(sandboxes.map((each) => `${each.name} ${each.attempt} ${each.state}`).sort(), [
+    'new 0 ready',
+    'stays 0 ready',
+  ]);
+  assert.equal((await node.cri.listContainers()).length, 2);
+});
+
 async function cut(node: EmbeddedNode, kind: string): Promise<void> {
   if (kind === 'power') {
     await node.powerCut();

@@ -1,7 +1,7 @@
 import { type BackedOff, backedOff, type DriverView, stuckAttachments } from '../diagnose/csi-facts.ts';
 import { podsWaiting } from '../diagnose/csi-waiting.ts';
 import type { Facts } from '../diagnose/facts.ts';
-import { isDeletable } from '../diagnose/rules/sw303.ts';
+import { whyKept } from '../diagnose/rules/sw303.ts';
 import { deadRegistrations } from '../diagnose/rules/sw304.ts';
 import { driverOfRegistration, type VolumeAttachment } from '../model/csi.ts';
 import { valueOr } from '../model/observed.ts';
@@ -70,9 +70,7 @@ function whyNotDeleted(all: readonly BackedOff[], coming: ReadonlySet<string>): 
   if (first === undefined) return 'nothing of it waits';
   const other = all.find((each) => each.cause !== 'gone' && !isComing(each, coming));
   if (other !== undefined) return `${other.container.name}: ${other.why}`;
-  return isDeletable(first.pod)
-    ? undefined
-    : 'it serves the socket itself, waits for something else too, or nobody would make it anew';
+  return whyKept(first, all);
 }
 
 function isComing({ cause, driver }: BackedOff, coming: ReadonlySet<string>): boolean {

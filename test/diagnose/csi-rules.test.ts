@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { diagnose } from '../../src/diagnose/diagnose.ts';
+import { makePlan } from '../../src/heal/plan.ts';
 import type { CsiDriver, RegistrationSocket, VolumeAttachment } from '../../src/model/csi.ts';
 import type { Finding } from '../../src/model/finding.ts';
 import { known, unknown } from '../../src/model/observed.ts';
@@ -239,6 +240,26 @@ describe('SW303', () => {
     const other = { name: 'metrics', ...crashLooping(iso(100)) };
     assert.deepEqual(found([{ ...sidecar, containers: [...sidecar.containers, other] }]), []);
   });
+
+  for (const [what, other] of [
+    ['waits in back-off', crashLooping(iso(5), 99, 2)],
+    ['has just ended', { state: { terminated: { exitCode: 2, reason: 'Error', finishedAt: iso(5) } }, restarts: 9 }],
+  ] as const) {
+    test(`leaves a pod alone of which a container with another of kubelet's folders ${what}`, () => {
+      const sidecar = crashed(100);
+      const containers = [...sidecar.containers, { name: 'other', mounts: ['pods'], ...other }];
+      const hostPaths = { ...sidecar.hostPaths, pods: '/var/lib/kubelet/pods' };
+      const pod = { ...sidecar, hostPaths, containers };
+      assert.deepEqual(found([pod]), []);
+      const snapshot = nodeWith({ ...base, pods: [longhorn.plugin, pod] });
+      const plan = makePlan(snapshot, { allow: ['safe'], only: [], storage: true });
+      assert.deepEqual(plan.actions, []);
+      assert.match(
+        plan.refusals[0]?.reason ?? '',
+        /^other of it crashes too, and nothing says that it waits for driver/,
+      );
+    });
+  }
 
   test('leaves the pod alone that serves the socket, though its registrar waits', () => {
     const containers = longhorn.plugin.containers.map((each) =>

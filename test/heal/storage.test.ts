@@ -92,6 +92,16 @@ describe('a pod is deleted only', () => {
     const plugin = { ...waiting, name: 'driver', state: 'running', ready: true, mountsForOthers: true } as const;
     assert.equal(judge({ containers: [plugin, waiting] })[0], 'leave');
   });
+  test('if none of its containers crashes for something else', () => {
+    const other = { ...waiting, name: 'other', kubeletPaths: ['/var/lib/kubelet/pods'] };
+    assert.match(judge({ containers: [waiting, other] })[1] ?? '', /^other of it crashes too/);
+    const bare = { name: 'bare', state: 'terminated', reason: 'Error', ready: false, restarts: 3 } as const;
+    assert.equal(judge({ containers: [waiting, { ...bare, lastExit: { exitCode: 1, reason: 'Error' } }] })[0], 'leave');
+    assert.equal(
+      judge({ containers: [waiting, { ...bare, lastExit: { exitCode: 0, reason: 'Completed' } }] })[0],
+      'go',
+    );
+  });
   test('if somebody makes it anew', () => {
     const { owner: _, ...orphan } = pod;
     assert.equal('leave' in judgePod(guard, { pod: orphan, driver, wallNs: now }), true);

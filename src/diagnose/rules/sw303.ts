@@ -59,17 +59,29 @@ export function deletable(facts: Facts): { pod: BackedOff['pod']; all: [BackedOf
   return [...Map.groupBy(waiting, (each) => each.pod.uid).values()].flatMap((all) => {
     const [first, ...rest] = all;
     if (first === undefined || !all.every((each) => each.cause === 'gone')) return [];
-    return isDeletable(first.pod) ? [{ pod: first.pod, all: [first, ...rest] }] : [];
+    return whyKept(first, all) === undefined ? [{ pod: first.pod, all: [first, ...rest] }] : [];
   });
 }
 
-/** Whether a pod that waits in back-off may be deleted at all, whatever its cause. */
-export function isDeletable(pod: BackedOff['pod']): boolean {
+/**
+ * Why a pod that waits in back-off for the driver of `first` may not be deleted, whatever the cause; undefined where it
+ * may. `judged`: its containers whose crash was held against that driver's socket.
+ */
+export function whyKept({ pod, driver }: Pick<BackedOff, 'pod' | 'driver'>, judged: readonly BackedOff[]) {
   const containers = pod.containers ?? [];
-  if (pod.owner === undefined || pod.deleting || !remaking.includes(pod.owner.kind)) return false;
-  if (containers.some((each) => isDriverContainer(each, pod))) return false;
-  // A container of it that waits for something else would have a cause of its own.
-  return containers.every((each) => each.reason !== 'CrashLoopBackOff' || (each.kubeletPaths ?? []).length > 0);
+  if (pod.deleting) return 'it is being deleted already';
+  if (pod.owner === undefined || !remaking.includes(pod.owner.kind)) return 'nobody would make it anew';
+  if (containers.some((each) => isDriverContainer(each, pod))) return 'it serves the socket itself';
+  const known = new Set(judged.flatMap((each) => (each.driver.folder === driver.folder ? [each.container.name] : [])));
+  // What crashes without having been held against the socket has a cause of its own, whatever else of kubelet's it mounts.
+  const other = containers.find((each) => !known.has(each.name) && crashes(each, driver.folder));
+  return other && `${other.name} of it crashes too, and nothing says that it waits for ${driver.name}`;
+}
+
+/** A container that mounts the driver's folder and has just ended is judged as soon as kubelet waits with it. */
+function crashes({ state, reason, lastExit, kubeletPaths = [] }: BackedOff['container'], folder: string): boolean {
+  if (reason === 'CrashLoopBackOff') return true;
+  return state === 'terminated' && lastExit?.exitCode !== 0 && !kubeletPaths.includes(folder);
 }
 
 /** The controllers that make a deleted pod anew. */

@@ -1,5 +1,5 @@
 import { backedOff, type DriverView, isDriverContainer } from '../../diagnose/csi-facts.ts';
-import { isDeletable } from '../../diagnose/rules/sw303.ts';
+import { whyKept } from '../../diagnose/rules/sw303.ts';
 import type { CsiDriver } from '../../model/csi.ts';
 import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
@@ -33,9 +33,10 @@ export function judgePod(
   if (pod.deleting) return { already: 'it is being deleted already' };
   if (driver?.state !== 'ready')
     return { leave: `the socket ${guard.socket} does not answer (${driver?.state ?? 'missing'})` };
-  if (!isDeletable(pod)) return { leave: 'it serves the socket itself, or nobody would make it anew' };
   const view = viewOf(guard, pod, driver);
   const waiting = backedOff([view], { wallNs: now.wallNs });
+  const kept = whyKept({ pod, driver: view }, waiting);
+  if (kept !== undefined) return { leave: kept };
   if (waiting.length === 0) return { already: 'none of its containers waits in back-off any more' };
   const other = waiting.find((each) => each.cause !== 'gone');
   if (other !== undefined) return { leave: `${other.container.name}: ${other.why}` };

@@ -29,16 +29,17 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const journal = await journalOf(args.value('journal'));
   const here = journal === undefined;
   // Of a node that is dead the last days count, not these.
-  const endNs = here ? undefined : await endOfJournal({ journal });
-  const nowNs = endNs ?? systemClock().wallNs();
+  const clockNs = systemClock().wallNs();
+  const { endNs, gaps: wrong } = here ? { gaps: [] } : await endOfJournal({ journal }, clockNs);
+  const nowNs = endNs ?? clockNs;
   const sinceNs = readSince(args.value('since'), nowNs);
   const source: TimelineSource = { sinceNs, ...(here ? { bootId: bootHere() } : { journal }) };
   const read = await readTimeline(source);
   if (journal !== undefined && endNs === undefined && read.lines === 0) throw noJournal(journal.path);
-  const gaps: TimelineGap[] = [...read.gaps];
+  const gaps: TimelineGap[] = [...wrong, ...read.gaps];
   const stateDir = args.value('state-dir');
   const healed = here || stateDir !== undefined ? await healedRuns(stateDir ?? defaultStateDir, sinceNs, gaps) : [];
-  const events = await eventsOf(args, io.env, sinceNs, gaps);
+  const events = await eventsOf(args, { env: io.env, here, sinceNs }, gaps);
   const timeline: Timeline = {
     ...read,
     gaps,
@@ -113,15 +114,28 @@ function bootHere(): string {
   return plainBootId(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')) ?? '';
 }
 
-/** What the cluster says of the node, where a kubeconfig is named: kubelet's own credentials may not read events. */
+interface EventsWanted {
+  readonly env: Io['env'];
+  readonly here: boolean;
+  readonly sinceNs: bigint;
+}
+
+/**
+ * What the cluster says of the node, where a kubeconfig is named: kubelet's own credentials may not read events. Of
+ * another machine's journal nothing tells what its node is called: this machine's name is not it.
+ */
 async function eventsOf(
   args: Args,
-  env: Io['env'],
-  sinceNs: bigint,
+  { env, here, sinceNs }: EventsWanted,
   gaps: TimelineGap[],
 ): Promise<NodeEvent[] | undefined> {
   const [flag, nodeName] = [args.value('kubeconfig'), args.value('node-name')];
   if (flag === undefined && !env.KUBECONFIG) return undefined;
+  if (!here && nodeName === undefined) {
+    const message = 'which node the journal is of is not told';
+    if (flag !== undefined) gaps.push({ source: 'events of the cluster', message, hint: 'Name it: --node-name NAME.' });
+    return undefined;
+  }
   const named = { ...(flag === undefined ? {} : { flag }), ...(nodeName === undefined ? {} : { nodeName }) };
   const events = await observeNodeEvents({ env, hostname: hostname(), ...named });
   if (events.known) return events.value.filter((each) => each.lastNs >= sinceNs);

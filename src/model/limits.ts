@@ -301,6 +301,8 @@ export const limits = {
   /** incident: how far back it looks without --since, and the most that --since may ask for. */
   incidentSinceMs: 3 * 86_400_000,
   incidentLongestMs: 90 * 86_400_000,
+  /** incident: a boot of another machine that ends so far in the future of this clock had a wrong one. */
+  incidentAheadMs: 86_400_000,
   /** incident: deadline and size of the journal that is read; 10 million lines are 6 GiB as JSON. */
   incidentReadMs: 15 * 60_000,
   incidentBytes: 32 * 1024 * 1024 * 1024,

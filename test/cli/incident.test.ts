@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { kubeServer } from '../../lab/kube-api/server.ts';
 import { exitCodeOf, readSince } from '../../src/cli/incident.ts';
 import { incidentHtml } from '../../src/cli/render/incident-html.ts';
 import { incidentText } from '../../src/cli/render/incident-text.ts';
@@ -11,7 +12,7 @@ import { readIncident } from '../../src/diagnose/incident/incident.ts';
 import type { Timeline } from '../../src/model/incident.ts';
 import { isSafeText } from '../../src/model/safe-text.ts';
 import { cannotMakeJournals, writeJournal } from '../helpers/journal-file.ts';
-import { novemberEntries } from '../helpers/november.ts';
+import { november, novemberEntries } from '../helpers/november.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { bootOf, loopStory, moment, timelineOf } from '../helpers/timelines.ts';
 import { assertGolden } from './golden.ts';
@@ -170,6 +171,38 @@ describe('the program', { skip: cannotMakeJournals ?? false }, () => {
     const late = await sandwarden(['incident', '--journal', path, '--since', '2025-11-16']);
     assert.equal(late.code, 64);
     assert.match(late.stderr, /is after the end of the journal\n.*2025-11-15 03:0/);
+  });
+  test("the cluster's events are those of the node that is named, never this machine's for another's journal", async () => {
+    await using dir = await tempDir();
+    await using api = await kubeServer();
+    const path = dir.join('node.journal');
+    const wallUs = november.resetUs;
+    const fields = { _TRANSPORT: 'kernel', SYSLOG_IDENTIFIER: 'kernel', MESSAGE: 'Linux version 6.6' };
+    await writeJournal(path, [{ wallUs, monotonicUs: 1, bootId: 'a'.repeat(32), fields }]);
+    const config = {
+      'current-context': 'here',
+      contexts: [{ name: 'here', context: { cluster: 'c' } }],
+      clusters: [{ name: 'c', cluster: { server: api.url } }],
+    };
+    writeFileSync(dir.join('config'), JSON.stringify(config));
+    const lastTimestamp = new Date(wallUs / 1_000 + 60_000).toISOString();
+    api.add({
+      ...{ apiVersion: 'v1', kind: 'Event', metadata: { name: 'x', namespace: 'default' }, lastTimestamp },
+      ...{ involvedObject: { kind: 'Node', name: 'jarvis' }, type: 'Warning', reason: 'Rebooted', message: 'it was' },
+    });
+    const tell = async (env: Readonly<Record<string, string>>, ...args: string[]) => {
+      const { stdout } = await sandwarden(['incident', '--journal', path, '-o', 'json', ...args], { env });
+      return JSON.parse(stdout).timeline;
+    };
+    const inEnv = { KUBECONFIG: dir.join('config') };
+    assert.deepEqual([(await tell(inEnv)).events, api.asked.length], [undefined, 0]);
+    const { gaps } = await tell({}, '--kubeconfig', dir.join('config'));
+    assert.deepEqual([gaps[0]?.hint, api.asked.length], ['Name it: --node-name NAME.', 0]);
+    const { events } = await tell(inEnv, '--node-name', 'jarvis');
+    assert.deepEqual(
+      events.map((each: { reason: string }) => each.reason),
+      ['Rebooted'],
+    );
   });
   test('no journal, a broken one, garbage: what is wrong, what to do, and the exit code', async () => {
     await using dir = await tempDir();

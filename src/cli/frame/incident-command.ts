@@ -39,7 +39,11 @@ export const incidentCommand: CommandSpec = {
       completes: 'file',
       says: "also the cluster's events about this node (else KUBECONFIG; without both it is not asked)",
     },
-    { name: 'node-name', value: 'NAME', says: 'what this node is called in its cluster (else its host name)' },
+    {
+      name: 'node-name',
+      value: 'NAME',
+      says: 'what the node is called in its cluster (else the host name; with --journal the cluster is asked only so)',
+    },
   ],
   examples: [
     ['sandwarden incident', 'The last three days.'],

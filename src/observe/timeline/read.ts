@@ -54,10 +54,39 @@ export function journalArgv(source: TimelineSource, listed: readonly Boot[]): [s
   return ['journalctl', ...where(source), '--no-pager', '--all', '-o', 'json', FIELDS, ...since];
 }
 
-/** The date of the newest line of a journal, by its own clock; undefined where it has none or cannot be listed. */
-export async function endOfJournal(place: JournalPlace): Promise<bigint | undefined> {
-  const dates = (await listBoots(place, [])).map((each) => each.lastNs);
-  return dates.toSorted((a, b) => (a < b ? 1 : a > b ? -1 : 0))[0];
+/** Where a journal ends by its own clock. */
+export interface JournalEnd {
+  /** The last date of the boot that was written last; undefined where the journal has none or cannot be listed. */
+  readonly endNs?: bigint;
+  /** The boots whose dates were passed over, and why. */
+  readonly gaps: readonly TimelineGap[];
+}
+
+/**
+ * The end of a journal: that of the boot written last, in the order of journalctl's list, which goes by the numbers of
+ * the lines; the largest date may be that of a boot whose clock was wrong. Nor is a boot taken that lies in the future
+ * of `nowNs`, this machine's clock: with it as now, no other boot would be within the last days. Where all do, it is
+ * this machine's clock that is behind.
+ */
+export async function endOfJournal(place: JournalPlace, nowNs: bigint): Promise<JournalEnd> {
+  const boots = await listBoots(place, []);
+  const ahead = boots.filter((each) => each.lastNs > nowNs + BigInt(limits.incidentAheadMs) * 1_000_000n);
+  const last = boots.findLast((each) => !ahead.includes(each));
+  if (last === undefined) return { ...endOf(boots.at(-1)), gaps: [] };
+  return { ...endOf(last), gaps: ahead.map(aheadOf) };
+}
+
+function endOf(boot: Boot | undefined): { endNs?: bigint } {
+  return boot === undefined ? {} : { endNs: boot.lastNs };
+}
+
+function aheadOf({ bootId, lastNs }: Boot): TimelineGap {
+  const date = new Date(Number(lastNs / 1_000_000n)).toISOString().slice(0, 16).replace('T', ' ');
+  return {
+    source: `the dates of boot ${bootId.slice(0, 8)}`,
+    message: `it ends at ${date} UTC, which has not come yet: they are wrong, and no end of the journal`,
+    hint: 'The clock of the machine was far ahead. The order of boots does not go by dates.',
+  };
 }
 
 async function listBoots(source: JournalPlace & { readonly bootId?: string }, gaps: TimelineGap[]): Promise<Boot[]> {

@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import { SandwardenError } from '../../../src/model/errors.ts';
 import type { TimelineBoot } from '../../../src/model/incident.ts';
 import type { Run } from '../../../src/observe/child.ts';
-import { journalArgv, readTimeline } from '../../../src/observe/timeline/read.ts';
+import { endOfJournal, journalArgv, readTimeline } from '../../../src/observe/timeline/read.ts';
 import { cannotMakeJournals, type JournalEntry, writeJournal } from '../../helpers/journal-file.ts';
 import { november, novemberEntries } from '../../helpers/november.ts';
 import { tempDir } from '../../helpers/temp.ts';
@@ -232,5 +232,54 @@ describe('journalArgv', () => {
     assert.ok(journalArgv({ sinceNs }, [boot(bootA, -90), boot(bootB, 90)]).includes(`--since=@${startUs / 1e6}`));
     const jumped = journalArgv({ sinceNs }, [boot(bootA, -90), boot(bootB, -50 * 365 * 86_400)]);
     assert.ok(!jumped.some((each) => each.startsWith('--since')));
+  });
+});
+
+describe('endOfJournal', () => {
+  const day = (date: string) => BigInt(Date.parse(date)) * 1_000_000n;
+  const listed = (...boots: readonly (readonly [string, string, string])[]): Run => {
+    const us = (date: string) => Date.parse(date) * 1_000;
+    const list = boots.map(([id, from, to], index) => {
+      const at = { first_entry: us(from), last_entry: us(to) };
+      return { index: index - boots.length + 1, boot_id: id.repeat(32), ...at };
+    });
+    return programOf([], JSON.stringify(list));
+  };
+  const ends = (run: Run, now: string) =>
+    endOfJournal({ journal: { path: '/x', isDirectory: true }, run }, day(`${now}T00:00:00Z`));
+  const early = ['a', '2026-03-01', '2026-03-02'] as const;
+  const wrong = ['b', '2036-01-01', '2036-01-02'] as const;
+  const late = ['c', '2026-03-03', '2026-03-04'] as const;
+
+  test('it is that of the boot written last, though another one has later dates', async () => {
+    const { endNs, gaps } = await ends(listed(early, ['b', '2026-05-01', '2026-05-02'], late), '2026-06-01');
+    assert.deepEqual([endNs, gaps], [day('2026-03-04'), []]);
+  });
+  test('a boot in the future is passed over and named, be it the last one', async () => {
+    for (const boots of [
+      [early, wrong, late],
+      [early, late, wrong],
+    ]) {
+      const { endNs, gaps } = await ends(listed(...boots), '2026-06-01');
+      assert.equal(endNs, day('2026-03-04'));
+      assert.deepEqual(
+        gaps.map((each) => each.source),
+        ['the dates of boot bbbbbbbb'],
+      );
+      assert.match(gaps[0]?.message ?? '', /2036-01-02 00:00 UTC/);
+    }
+  });
+  test('where all boots are in the future it is this clock that is behind; no boots have no end', async () => {
+    assert.deepEqual(await ends(listed(early, late), '1970-01-02'), { endNs: day('2026-03-04'), gaps: [] });
+    assert.deepEqual(await ends(listed(), '2026-06-01'), { gaps: [] });
+  });
+  test('a real journal: the list of journalctl has the order in which it was written', { skip }, async () => {
+    await using dir = await tempDir();
+    const path = dir.join('node.journal');
+    const at = (id: string, date: string) =>
+      line(id.repeat(32), 1e6, Date.parse(date) * 1_000, { ...kernel, MESSAGE: 'Linux version 6.6' });
+    await writeJournal(path, [at('a', '2026-03-01'), at('b', '2026-05-02'), at('c', '2026-03-04')]);
+    const { endNs } = await endOfJournal({ journal: { path, isDirectory: false } }, day('2026-06-01'));
+    assert.equal(endNs, day('2026-03-04'));
   });
 });

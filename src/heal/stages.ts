@@ -28,7 +28,7 @@ export function stagesOf(
     stage('registration', drivers.map(registrationItem), whyNoCsi),
     stage('sidecars', drivers.flatMap(sidecarItems), whyUnknown(snapshot.pods)),
     stage('attachments', drivers.flatMap(attachmentItems), whyUnknown(snapshot.volumes)),
-    stage('pods', waitingItems(goal, snapshot), whyUnknown(snapshot.pods)),
+    waitingStage(goal, snapshot),
     ...(applications === undefined ? [] : [applicationStage(applications)]),
   ];
 }
@@ -39,14 +39,15 @@ export function isOver(stages: readonly StageNow[], snapshot: Snapshot): boolean
 }
 
 /** The one line of a stage: `sidecars 6 of 8: longhorn-system/csi-attacher-x (CrashLoopBackOff)`. */
-export function describeStage({ name, state, green, of, red }: StageNow): string {
+export function describeStage({ name, state, green, of, red, note }: StageNow): string {
   const title = titles[name];
-  if (state === 'green') return of === 0 ? `${title}: nothing to wait for` : `${title}: all ${of}`;
+  const besides = note === undefined ? '' : `; ${note}`;
+  if (state === 'green') return `${title}: ${of === 0 ? 'nothing to wait for' : `all ${of}`}${besides}`;
   const shown = red.slice(0, 2).map(({ object, why }) => `${object} (${why})`);
   const more = red.length > 2 ? ` and ${red.length - 2} more` : '';
   return state === 'unknown'
     ? `${title}: not known (${red[0]?.why ?? ''})`
-    : `${title}: ${green} of ${of}; ${shown.join(', ')}${more}`;
+    : `${title}: ${green} of ${of}; ${shown.join(', ')}${more}${besides}`;
 }
 
 const titles: Readonly<Record<StageName, string>> = {
@@ -104,7 +105,9 @@ function sidecarItems({ plugins, sidecars }: DriverView): Item[] {
   return [...plugins, ...sidecars].map((pod) => ({ object: describePod(pod), why: whyNotReady(pod) }));
 }
 
+/** A pod that ran to its end has run. */
 function whyNotReady(pod: Pod): string | undefined {
+  if (pod.phase === 'Succeeded') return undefined;
   if (pod.deleting) return 'it is being deleted';
   const waiting = (pod.containers ?? []).find((each) => !each.ready && !hasFinished(each));
   if (waiting !== undefined) return `${waiting.name} ${waiting.reason ?? waiting.state}`;
@@ -124,12 +127,21 @@ function attachmentItems({ attachments }: DriverView): Item[] {
   });
 }
 
-function waitingItems({ waiting }: StorageGoal, snapshot: Snapshot): Item[] {
+/** Who is gone is waited for no longer, and that is said. */
+function waitingStage({ waiting }: StorageGoal, snapshot: Snapshot): StageNow {
+  const why = whyUnknown(snapshot.pods);
   const pods = new Map(valueOr(snapshot.pods, []).map((each) => [describePod(each), each]));
-  return waiting.map((object) => {
+  const items = waiting.flatMap((object) => {
     const pod = pods.get(object);
-    return { object, why: pod === undefined ? 'it is not there' : whyNotReady(pod) };
+    return pod === undefined ? [] : [{ object, why: whyNotReady(pod) }];
   });
+  const now = stage('pods', items, why);
+  const gone = waiting.filter((each) => !pods.has(each));
+  if (why !== undefined || gone.length === 0) return now;
+  const [first] = gone;
+  const note =
+    gone.length === 1 ? `${first} is gone meanwhile` : `${first} and ${gone.length - 1} more are gone meanwhile`;
+  return { ...now, note };
 }
 
 function applicationStage(applications: Observed<Applications>): StageNow {

@@ -219,4 +219,6 @@ export interface Stage {
   readonly afterMs?: number;
   /** What is not green, and why. */
   readonly red: readonly { readonly object: string; readonly why: string }[];
+  /** What is not waited for, and why, in plain words; absent where all of it is. */
+  readonly note?: string;
 }

@@ -225,6 +225,20 @@ describe('the stages', () => {
     assert.deepEqual(look('ERR_KUBE_UNREACHABLE'), { state: 'unknown', over: false });
   });
 
+  test('a pod that waited is settled when it has run to its end or is gone; one that failed is red', () => {
+    const finished = { ...ready, state: 'terminated', reason: 'Completed', ready: false } as const;
+    const at = (...pods: Pod[]) => {
+      const snapshot = snapshotOf({ pods, more: { csi, csiNode: known([]) } });
+      const found = stagesOf(goal, snapshot, undefined).find((each) => each.name === 'pods');
+      return found && [found.state, describeStage(found)];
+    };
+    assert.deepEqual(at({ ...db, phase: 'Succeeded', containers: [finished] }), ['green', 'waiting pods run: all 1']);
+    const gone = 'waiting pods run: nothing to wait for; apps/db-0 is gone meanwhile';
+    assert.deepEqual(at({ ...db, name: 'db-1' }), ['green', gone]);
+    assert.equal(at({ ...db, phase: 'Failed', containers: [{ ...finished, reason: 'Error' }] })?.[0], 'red');
+    assert.equal(at({ ...db, deleting: true })?.[0], 'red');
+  });
+
   test('a driver of which nothing is left is red', () => {
     const none = known({ kubeletDirs: [], drivers: [], registrations: [], truncated: false });
     const snapshot = snapshotOf({ pods: [], more: { csi: none } });

@@ -9,7 +9,7 @@ import { exitCodeOf, readSince } from '../../src/cli/incident.ts';
 import { incidentHtml } from '../../src/cli/render/incident-html.ts';
 import { incidentText } from '../../src/cli/render/incident-text.ts';
 import { readIncident } from '../../src/diagnose/incident/incident.ts';
-import type { Timeline } from '../../src/model/incident.ts';
+import type { Incident, Timeline } from '../../src/model/incident.ts';
 import { isSafeText } from '../../src/model/safe-text.ts';
 import { cannotMakeJournals, writeJournal } from '../helpers/journal-file.ts';
 import { november, novemberEntries } from '../helpers/november.ts';
@@ -171,6 +171,45 @@ describe('the program', { skip: cannotMakeJournals ?? false }, () => {
     const late = await sandwarden(['incident', '--journal', path, '--since', '2025-11-16']);
     assert.equal(late.code, 64);
     assert.match(late.stderr, /is after the end of the journal\n.*2025-11-15 03:0/);
+  });
+  test('the story of November: the verdict, its figures and the closed round, as JSON and on the page', async () => {
+    await using dir = await tempDir();
+    const path = dir.join('node.journal');
+    await writeJournal(path, novemberEntries());
+    const json = await sandwarden(['incident', '--journal', path, '-o', 'json']);
+    const { verdict, rounds, chain, loop } = JSON.parse(json.stdout) as Incident;
+    const figures = [
+      ...[
+        /^A loop that feeds itself \(1 closed round, 2 resets\): 2 boots ended without a shutdown/,
+        /36, then 36 dead/,
+      ],
+      ...[/driver driver\.longhorn\.io was not there/, /8 pods crash-looped \(24 containers a minute\)/],
+      ...[/the kernel stalled 1,200 times/, /the API froze for 3 h/, /37 h 36 min later/],
+    ];
+    for (const each of figures) assert.match(verdict, each);
+    const links = loop.map((index) => chain[index] ?? assert.fail(`no link ${index}`));
+    assert.equal(rounds, 1);
+    // The freeze has no code.
+    const codes = ['SW101', 'SW301', 'SW401', 'SW402', undefined, 'SW201', 'SW101'];
+    assert.deepEqual(
+      links.map(({ code }) => code),
+      codes,
+    );
+    assert.match(links.find(({ code }) => code === 'SW402')?.text ?? '', /1,191 expedited RCU stalls/);
+
+    const { stdout: html } = await sandwarden(['incident', '--journal', path, '-o', 'html']);
+    const plain = (from: RegExp) => (from.exec(html)?.[1] ?? '').replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ');
+    assert.equal(plain(/<h1 class="loop">([\s\S]*?)<\/h1>/).trim(), verdict);
+    const ring = plain(/(<svg class="ring"[\s\S]*?<\/svg>)/);
+    // The last link of the round is the first one again.
+    for (const { text } of links.slice(0, -1)) assert.ok(ring.includes(text), text);
+    const rows = [...html.matchAll(/<tr[\s\S]*?<\/tr>/g)].map(([row]) =>
+      row.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' '),
+    );
+    const tells = [/ 0 0 \d+ 0 no /, / 36 8 \d+ 1191 3 h /, / 36 8 \d+ 9 no /];
+    for (const [index, bootId] of november.bootIds.entries()) {
+      assert.match(rows.find((row) => row.includes(bootId.slice(0, 8))) ?? '', tells[index] ?? /nothing/);
+    }
   });
   test("the cluster's events are those of the node that is named, never this machine's for another's journal", async () => {
     await using dir = await tempDir();

@@ -32,7 +32,8 @@ export function driversOf(snapshot: Snapshot): DriverView[] {
   const pods = valueOr(snapshot.pods, []).filter((each) => each.phase !== 'Succeeded' && each.phase !== 'Failed');
   const registered = snapshot.csiNode === undefined ? undefined : valueOr(snapshot.csiNode, undefined);
   const attachments = snapshot.volumes === undefined ? [] : (valueOr(snapshot.volumes, undefined)?.attachments ?? []);
-  const byFolder = new Map(csi.drivers.map((each) => [folderOf(each.path), each]));
+  // A folder holds other sockets too (reg.sock, one of a controller): the last one that is set counts.
+  const byFolder = new Map([...csi.drivers].sort(asDriver).map((each) => [folderOf(each.path), each]));
   const folders = new Set([...byFolder.keys(), ...pods.flatMap(driverFoldersOf)]);
   const named = new Set(csi.drivers.filter((each) => each.nameFrom === 'GetPluginInfo').map((each) => each.name));
   const unnamed = [...folders].filter((folder) => byFolder.get(folder)?.nameFrom !== 'GetPluginInfo');
@@ -59,6 +60,13 @@ export function driversOf(snapshot: Snapshot): DriverView[] {
       };
     })
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.folder < b.folder ? -1 : 1));
+}
+
+/** The driver's own socket last: the one that says GetPluginInfo, then `csi.sock`, then one that is ready. */
+function asDriver(a: CsiDriver, b: CsiDriver): number {
+  const rank = ({ nameFrom, path, state }: CsiDriver) =>
+    (nameFrom === 'GetPluginInfo' ? 4 : 0) + (lastOf(path) === 'csi.sock' ? 2 : 0) + (state === 'ready' ? 1 : 0);
+  return rank(a) - rank(b);
 }
 
 /** Whether anybody here wants the driver. Without the API nobody can say: undefined. */

@@ -3,89 +3,13 @@ import { describe, test } from 'node:test';
 import { diagnose } from '../../src/diagnose/diagnose.ts';
 import { makePlan } from '../../src/heal/plan.ts';
 import type { CsiDriver, RegistrationSocket, VolumeAttachment } from '../../src/model/csi.ts';
-import type { Finding } from '../../src/model/finding.ts';
 import { known, unknown } from '../../src/model/observed.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
-import { podsOfList } from '../../src/observe/pods.ts';
-import {
-  allDrivers,
-  crashLooping,
-  creating,
-  longhorn,
-  type PodFixture,
-  podObject,
-  waitingPod,
-} from '../helpers/csi/drivers.ts';
+import { allDrivers, crashLooping, creating, longhorn, type PodFixture, waitingPod } from '../helpers/csi/drivers.ts';
 import { nameHeld, nowNs, sandbox, seconds, snapshotOf, uptimeNs } from './build.ts';
-
-const iso = (agoS: number) =>
-  new Date(Number((nowNs - seconds(agoS)) / 1_000_000n)).toISOString().slice(0, 19).concat('Z');
-
-function driver(of: { name: string; folder: string }, over: Partial<CsiDriver> = {}): CsiDriver {
-  return {
-    path: `${of.folder}/csi.sock`,
-    device: '1',
-    inode: '7',
-    madeAtNs: nowNs - seconds(60),
-    name: of.name,
-    nameFrom: 'GetPluginInfo',
-    state: 'ready',
-    says: '',
-    ...over,
-  };
-}
-
-const refusing = (of: { name: string; folder: string }) =>
-  driver(of, {
-    state: 'refuses',
-    says: 'ECONNREFUSED',
-    nameFrom: 'folder',
-    name: of.folder.slice(of.folder.lastIndexOf('/') + 1),
-    owned: false,
-    madeAtNs: nowNs - seconds(7_000),
-  });
-
-interface Spec {
-  readonly drivers?: readonly CsiDriver[];
-  readonly registrations?: readonly RegistrationSocket[];
-  readonly pods?: readonly PodFixture[];
-  readonly registered?: readonly string[];
-  readonly attachments?: readonly VolumeAttachment[];
-  /** The API server's clock, seconds before this node's. */
-  readonly apiBehindS?: number;
-  readonly more?: Partial<Snapshot>;
-  readonly sandboxes?: Parameters<typeof snapshotOf>[0]['sandboxes'];
-  readonly errors?: Parameters<typeof snapshotOf>[0]['errors'];
-}
-
-function nodeWith(spec: Spec): Snapshot {
-  const { drivers = [], registrations = [], pods, registered, attachments = [], apiBehindS = 0 } = spec;
-  return snapshotOf({
-    ...(spec.sandboxes === undefined ? {} : { sandboxes: spec.sandboxes }),
-    ...(spec.errors === undefined ? {} : { errors: spec.errors }),
-    ...(pods === undefined ? {} : { pods: podsOfList({ items: pods.map(podObject) }) }),
-    more: {
-      csi: known({ kubeletDirs: ['/var/lib/kubelet'], drivers, registrations, truncated: false }),
-      volumes: known({ nodeName: 'node-1', asOfNs: nowNs - seconds(apiBehindS), attachments }),
-      csiNode: registered === undefined ? unknown('ERR_NOT_ASKED', 'not asked') : known(registered),
-      ...spec.more,
-    },
-  });
-}
-
-function find(snapshot: Snapshot, ...codes: string[]): Finding[] {
-  return diagnose(snapshot).findings.filter((each) => codes.length === 0 || codes.includes(each.code));
-}
+import { crashed, driver, find, iso, nodeWith, refusing, type Spec } from './csi-nodes.ts';
 
 const csiCodes = ['SW301', 'SW302', 'SW303', 'SW304', 'SW305', 'SW306'];
-
-/** A sidecar of Longhorn whose one container ended `agoS` seconds ago. */
-function crashed(agoS: number, over: Partial<PodFixture> = {}, exit: [number, string] = [1, 'Error']): PodFixture {
-  const [sidecar] = longhorn.sidecars;
-  assert.ok(sidecar);
-  const containers = sidecar.containers.map((each) => ({ ...each, ...crashLooping(iso(agoS), 40, ...exit) }));
-  return { ...sidecar, containers, ...over };
-}
 
 describe('drivers are recognised by what they are', () => {
   for (const fixture of allDrivers) {
@@ -135,6 +59,29 @@ describe('drivers are recognised by what they are', () => {
 describe('SW301', () => {
   test('says nothing of the socket of a driver that was removed', () => {
     assert.deepEqual(find(nodeWith({ drivers: [refusing(longhorn)], pods: [], registered: [] }), ...csiCodes), []);
+  });
+
+  describe('of several sockets in one folder goes by', () => {
+    const other = { path: `${longhorn.folder}/reg.sock`, inode: '8' };
+    const nameless = { name: longhorn.name, nameFrom: 'folder', state: 'fails', says: 'Unimplemented' } as const;
+    const by = (...drivers: CsiDriver[]) =>
+      [drivers, drivers.toReversed()].map((each) =>
+        find(nodeWith({ drivers: each, pods: [longhorn.plugin, crashed(100)] }), 'SW301', 'SW303').map(
+          ({ code, evidence }) => `${code} ${evidence.some((every) => every.text.includes('reg.sock'))}`,
+        ),
+      );
+    const twice = (said: string) => [[said], [said]];
+
+    test('the one that says its name', () => {
+      assert.deepEqual(by(driver(longhorn), driver(longhorn, { ...other, ...nameless })), twice('SW303 false'));
+      assert.deepEqual(by(driver(longhorn, nameless), driver(longhorn, other)), twice('SW303 true'));
+    });
+    test('csi.sock, where none or both do', () => {
+      const dead = refusing(longhorn);
+      assert.deepEqual(by(dead, driver(longhorn, { ...other, ...nameless })), twice('SW301 false'));
+      const faulty = driver(longhorn, { state: 'not-ready', says: 'Probe: ready is false' });
+      assert.deepEqual(by(faulty, driver(longhorn, other)), twice('SW301 false'));
+    });
   });
 
   test('is a warning where nobody knows whether the driver is still used', () => {

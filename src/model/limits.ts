@@ -143,6 +143,8 @@ export const limits = {
   /** kubelet's own binary, asked for its version. */
   versionTimeoutMs: 5_000,
   childOutputBytes: 64 * 1024 * 1024,
+  /** What a program says beside its output; of more, the beginning and the end are kept. */
+  childErrorChars: 64 * 1024,
   /** Lines of kubelet's and the runtime's journal looked at in one check. */
   journalLines: 20_000,
   /** How far back a check reads the journal of this boot. */

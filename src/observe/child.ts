@@ -30,6 +30,21 @@ export class Killed extends Error {
 }
 
 /**
+ * The cause of ERR_COMMAND_FAILED and of ERR_FORBIDDEN where the program ended by itself, with an error. The message
+ * has the first line of what it said: which one counts is for the reader who knows the program.
+ */
+export class Ended extends Error {
+  override readonly name = 'Ended';
+  /** What it said, with what went beyond the limit left out of the middle. */
+  readonly stderr: string;
+
+  constructor(how: string, stderr: string) {
+    super(how);
+    this.stderr = stderr;
+  }
+}
+
+/**
  * Runs a program without a shell, with a deadline and a limit of its output, in the C locale and UTC.
  * Throws ERR_COMMAND_MISSING where it is not installed, ERR_FORBIDDEN where it may not be run, and ERR_COMMAND_FAILED
  * where it ends with an error, hangs, or says too much (it is killed then).
@@ -42,7 +57,8 @@ export const run: Run = (argv, options = {}) => {
     // As it was said, with its empty lines: they part what `systemctl show` says of several units.
     const collect = { push: (chunk: Buffer) => collected.push(chunk), end: () => undefined };
     const output = options.onLine ? new LineSplitter(limits.journalRecordBytes, options.onLine) : collect;
-    let [bytes, stderr, killedFor] = [0, '', ''];
+    const said = new Said();
+    let [bytes, killedFor] = [0, ''];
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: '/',
@@ -65,9 +81,7 @@ export const run: Run = (argv, options = {}) => {
       if (bytes > maxBytes) kill(`more than ${maxBytes} bytes of output`);
       else if (killedFor === '') output.push(chunk);
     });
-    child.stderr.on('data', (chunk: Buffer) => {
-      if (stderr.length < 4_000) stderr += chunk.toString('utf8').slice(0, 4_000);
-    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => said.push(text));
     child.on('error', (error: NodeJS.ErrnoException) => {
       settled();
       reject(startError(program, error));
@@ -76,8 +90,8 @@ export const run: Run = (argv, options = {}) => {
       settled();
       if (code === 0 && killedFor === '') {
         output.end();
-        resolve({ stdout: Buffer.concat(collected).toString('utf8'), stderr });
-      } else reject(endError(argv, stderr.trim().split('\n')[0] || `exit ${code ?? signal}`, killedFor));
+        resolve({ stdout: Buffer.concat(collected).toString('utf8'), stderr: said.text() });
+      } else reject(endError(argv, new Ended(`exit ${code ?? signal}`, said.text()), killedFor));
     });
   });
 };
@@ -104,14 +118,37 @@ function startError(program: string, error: NodeJS.ErrnoException): SandwardenEr
   });
 }
 
-function endError(argv: readonly string[], said: string, killedFor: string): SandwardenError {
-  const why = killedFor || said;
+/** What a program says of its work: the beginning and the end of it, whole lines where it says too much. */
+class Said {
+  #head = '';
+  #tail = '';
+  #isWhole = true;
+
+  push(text: string): void {
+    const room = limits.childErrorChars / 2;
+    const more = text.slice(0, Math.max(0, room - this.#head.length));
+    this.#head += more;
+    this.#tail += text.slice(more.length);
+    if (this.#tail.length <= room) return;
+    this.#tail = this.#tail.slice(-room);
+    this.#isWhole = false;
+  }
+
+  text(): string {
+    if (this.#isWhole) return this.#head + this.#tail;
+    const [head, tail] = [this.#head.lastIndexOf('\n') + 1, this.#tail.indexOf('\n') + 1];
+    return this.#head.slice(0, head || undefined) + this.#tail.slice(tail);
+  }
+}
+
+function endError(argv: readonly string[], ended: Ended, killedFor: string): SandwardenError {
+  const why = killedFor || ended.stderr.trim().split('\n')[0] || ended.message;
   const forbidden = /permission|not authorized|access denied/i.test(why);
   const message = `${safeText(argv.slice(0, 3).join(' '), 200)} failed: ${safeText(why, 500)}`;
   return new SandwardenError(forbidden ? 'ERR_FORBIDDEN' : 'ERR_COMMAND_FAILED', message, {
     hint: forbidden
       ? 'Run it as root (sudo sandwarden …).'
       : `Run ${safeText(argv.join(' '), 300)} by hand and see what it says.`,
-    ...(killedFor === '' ? {} : { cause: new Killed(killedFor) }),
+    cause: killedFor === '' ? ended : new Killed(killedFor),
   });
 }

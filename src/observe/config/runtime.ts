@@ -4,7 +4,7 @@ import { limits } from '../../model/limits.ts';
 import type { Observed } from '../../model/observed.ts';
 import type { HandlerSettings, RuntimeConfigFacts } from '../../model/runtime-config.ts';
 import { safeText } from '../../model/safe-text.ts';
-import { Killed, type Run, run } from '../child.ts';
+import { Ended, Killed, type Run, run } from '../child.ts';
 import { observed } from '../unknown.ts';
 import { readDump } from './containerd-dump.ts';
 import { loadContainerd } from './containerd-files.ts';
@@ -181,12 +181,20 @@ export async function askDump(program: string, file: string, runner: Run): Promi
     const settings = await readDump(stdout);
     return settings && { settings };
   } catch (error) {
-    if (!isSandwardenError(error, 'ERR_COMMAND_FAILED')) {
-      if (isSandwardenError(error, 'ERR_COMMAND_MISSING', 'ERR_FORBIDDEN')) return undefined;
-      throw error;
-    }
+    if (!isSandwardenError(error, 'ERR_COMMAND_FAILED', 'ERR_FORBIDDEN', 'ERR_COMMAND_MISSING')) throw error;
+    if (error.cause instanceof Ended) return refusalOf(error.cause);
     // On a node that is out of breath it may not end in time; that is no refusal.
-    if (error.cause instanceof Killed) return undefined;
+    if (error.code !== 'ERR_COMMAND_FAILED' || error.cause instanceof Killed) return undefined;
     return { refusal: safeText(error.message.replace(/^.*? failed: /, ''), 500) };
   }
+}
+
+/**
+ * containerd's reason, in the line that begins with its name (cmd/containerd/main.go); before that it logs warnings.
+ * Undefined where it may not read the files as this user, which is no word about them.
+ */
+function refusalOf({ message, stderr }: Ended): { readonly refusal: string } | undefined {
+  const lines = stderr.trim().split('\n');
+  const said = lines.findLast((line) => line.startsWith('containerd:')) ?? lines.at(-1);
+  return /permission denied/i.test(said ?? '') ? undefined : { refusal: safeText(said || message, 500) };
 }

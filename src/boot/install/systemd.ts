@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
-import { type Run, run as runProgram } from '../../observe/child.ts';
+import { Ended, type Run, run as runProgram } from '../../observe/child.ts';
 import { flags, runDir } from '../record.ts';
 import { unitNames } from './units.ts';
 
@@ -83,22 +83,30 @@ async function markJudged(): Promise<void> {
 /** systemd-analyze reads the units that ours are ordered with too; what it says of those is not our matter. */
 async function verify(run: Run, paths: readonly string[]): ReturnType<Systemd['verify']> {
   try {
-    const { stderr } = await run(['systemd-analyze', 'verify', '--man=no', ...paths]);
-    const said = stderr.split('\n').filter((line) => /sandwarden-/.test(line));
-    // An older systemd that does not know a setting says so and goes on without it.
-    return { problems: said.filter((line) => !ignored.test(line)), notes: said.filter((line) => ignored.test(line)) };
+    return judged((await run(['systemd-analyze', 'verify', '--man=no', ...paths])).stderr);
   } catch (error) {
     if (isSandwardenError(error, 'ERR_COMMAND_MISSING')) {
       return { problems: [], notes: ['the units were not verified: systemd-analyze is not installed here'] };
     }
-    if (!isSandwardenError(error, 'ERR_COMMAND_FAILED')) throw error;
-    return /sandwarden-/.test(error.message.replace(/^.*? failed: /, ''))
-      ? { problems: [error.message], notes: [] }
-      : { problems: [], notes: [`systemd-analyze verify: ${error.message}`] };
+    if (!isSandwardenError(error, 'ERR_COMMAND_FAILED', 'ERR_FORBIDDEN')) throw error;
+    if (error.cause instanceof Ended) {
+      const { problems, notes } = judged(error.cause.stderr);
+      // Another unit's fault fails it too: then it is told, and not taken for one of ours.
+      return { problems, notes: problems.length > 0 ? notes : [`systemd-analyze verify: ${error.message}`, ...notes] };
+    }
+    if (error.code === 'ERR_FORBIDDEN') throw error;
+    return { problems: [], notes: [`systemd-analyze verify: ${error.message}`] };
   }
 }
 
-const ignored = /, ignoring|Unknown (lvalue|key)|not supported/i;
+/** Each line that names a unit of ours: systemd-analyze says all it finds, of one unit after the other. */
+function judged(stderr: string): Awaited<ReturnType<Systemd['verify']>> {
+  const said = stderr.split('\n').filter((line) => /sandwarden-/.test(line));
+  // An older systemd that does not know a setting says so and goes on without it.
+  return { problems: said.filter((line) => !ignored.test(line)), notes: said.filter((line) => ignored.test(line)) };
+}
+
+const ignored = /[,.] ignoring|Unknown (lvalue|key)|not supported/i;
 
 function pairOf(line: string): [string, string] {
   const at = line.indexOf('=');

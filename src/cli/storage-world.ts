@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Applications, AttachmentObject, NodeObject, StorageWorld } from '../heal/storage-world.ts';
+import type { Application, Applications, AttachmentObject, NodeObject, StorageWorld } from '../heal/storage-world.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import { KubeStatus } from '../kube/errors.ts';
 import { isSandwardenError, SandwardenError } from '../model/errors.ts';
@@ -126,10 +126,7 @@ async function readApplications(client: KubeClient): Promise<Observed<Applicatio
       kind: 'ApplicationList',
       itemsOf: (page) => listOf(member(page, 'items')).map(applicationOf),
     });
-    return known({
-      total: apps.length,
-      red: apps.flatMap(({ name, why }) => (why === undefined ? [] : [{ name, why }])),
-    });
+    return known({ total: apps.length, red: apps.flatMap((each) => each ?? []) });
   } catch (error) {
     // An API without that kind answers with a plain 404, which is no object that is missing.
     const cause = error instanceof SandwardenError ? error.cause : undefined;
@@ -137,11 +134,23 @@ async function readApplications(client: KubeClient): Promise<Observed<Applicatio
   }
 }
 
-function applicationOf(item: unknown): { name: string; why: string | undefined } {
+/** An Application; undefined where it is green. */
+function applicationOf(item: unknown): Application | undefined {
   const sync = textOf(at(item, 'status', 'sync', 'status'), 63) ?? 'Unknown';
   const health = textOf(at(item, 'status', 'health', 'status'), 63) ?? 'Unknown';
-  const name = textOf(at(item, 'metadata', 'name'), 253) ?? '';
-  return { name, why: sync === 'Synced' && health === 'Healthy' ? undefined : `${sync}, ${health}` };
+  if (sync === 'Synced' && health === 'Healthy') return undefined;
+  const resources = listOf(at(item, 'status', 'resources')).flatMap((each) => {
+    const [namespace, name] = [textOf(member(each, 'namespace'), 63), textOf(member(each, 'name'), 253)];
+    return namespace === undefined || name === undefined ? [] : [`${namespace}/${name}`];
+  });
+  return {
+    namespace: textOf(at(item, 'metadata', 'namespace'), 63) ?? '',
+    name: textOf(at(item, 'metadata', 'name'), 253) ?? '',
+    sync,
+    health,
+    destination: textOf(at(item, 'spec', 'destination', 'namespace'), 63) ?? '',
+    resources: [...new Set(resources)],
+  };
 }
 
 async function orGone(read: () => Promise<unknown>): Promise<unknown> {

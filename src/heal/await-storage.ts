@@ -1,8 +1,9 @@
 import { pause } from '../model/clock.ts';
 import { isSandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
-import { type Observed, unknown } from '../model/observed.ts';
+import type { Observed } from '../model/observed.ts';
 import type { Recovery, Stage, StageName, StorageGoal } from '../model/plan.ts';
+import { ApplicationLooks } from './applications.ts';
 import { within } from './deadline.ts';
 import type { World } from './ports.ts';
 import { elapsedMs } from './run.ts';
@@ -12,6 +13,8 @@ import type { Applications } from './storage-world.ts';
 export interface AwaitRequest {
   readonly world: World;
   readonly goal: StorageGoal;
+  /** Argo CD's Applications before the first act; undefined where there are none, or nobody asked. */
+  readonly before: Observed<Applications> | undefined;
   /** How long it may take, milliseconds from now. */
   readonly timeoutMs: number;
   /** When the run began, by the monotonic clock: what the times of the stages count from. */
@@ -25,12 +28,13 @@ export interface AwaitRequest {
  * fails is a reason to wait. Never throws but for a bug.
  */
 export async function awaitStorage(request: AwaitRequest): Promise<readonly Stage[]> {
-  const { world, goal, signal, timeoutMs } = request;
+  const { world, signal, timeoutMs } = request;
   const { clock } = world;
   const sinceNs = clock.uptimeNs();
   const first = new Map<StageName, number>();
+  const looks = new ApplicationLooks(world, signal);
   for (;;) {
-    const { stages, over } = await look(world, goal, signal);
+    const { stages, over } = await look(request, looks);
     const timed = stages.map((each) => withTime(each, first, elapsedMs(clock, request.startedNs)));
     request.onStages(timed);
     if (over || signal.aborted || elapsedMs(clock, sinceNs) >= timeoutMs) return timed;
@@ -47,34 +51,22 @@ export function withStages(recovery: Recovery, stages: readonly Stage[], tookMs:
 }
 
 async function look(
-  world: World,
-  goal: StorageGoal,
-  signal: AbortSignal,
+  { world, goal, before, signal }: AwaitRequest,
+  looks: ApplicationLooks,
 ): Promise<{ stages: StageNow[]; over: boolean }> {
   const deadline = { clock: world.clock, ms: limits.lookTimeoutMs, doing: 'looking at the node', signal };
   try {
     const { snapshot } = await within(deadline, () => world.lookAgain());
-    const before = stagesOf(goal, snapshot, undefined);
+    const ours = stagesOf(goal, snapshot, undefined);
     // The cluster's own judgement comes last: it is asked only when there is nothing else to wait for.
-    if (!isOver(before, snapshot)) return { stages: before, over: false };
-    const stages = stagesOf(goal, snapshot, await applications(world, signal));
+    if (!isOver(ours, snapshot)) return { stages: ours, over: false };
+    const now = await looks.look();
+    const stages = stagesOf(goal, snapshot, now && { now, before });
     return { stages, over: isOver(stages, snapshot) };
   } catch (error) {
     if (!isSandwardenError(error)) throw error;
     const red = [{ object: 'the node', why: error.message }];
     return { stages: [{ name: 'sockets', state: 'unknown', green: 0, of: 0, red }], over: false };
-  }
-}
-
-async function applications(world: World, signal: AbortSignal): Promise<Observed<Applications> | undefined> {
-  if (world.storage === undefined) return undefined;
-  const { storage, clock } = world;
-  const deadline = { clock, ms: limits.kubeWriteTimeoutMs, doing: 'asking for the Applications', signal };
-  try {
-    return await within(deadline, () => storage.applications());
-  } catch (error) {
-    if (!isSandwardenError(error)) throw error;
-    return unknown(error.code, error.message, error.hint);
   }
 }
 

@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { isSandwardenError } from '../model/errors.ts';
 import type { SandboxOrder } from '../model/kubelet-choice.ts';
 import { limits } from '../model/limits.ts';
-import { valueOr } from '../model/observed.ts';
+import { type Observed, valueOr } from '../model/observed.ts';
 import type { Action, ActionOutcome, Outcome, Plan, Recovery, Stage } from '../model/plan.ts';
 import type { StillRight } from './actions/action.ts';
+import { readApplications } from './applications.ts';
 import { awaitStorage, withStages } from './await-storage.ts';
 import { applyBudget } from './budget.ts';
 import { confirm } from './confirm.ts';
@@ -16,6 +17,7 @@ import type { Identity, Look, World } from './ports.ts';
 import type { OnProgress, Resumed } from './progress.ts';
 import { elapsedMs, runActions, Stop } from './run.ts';
 import type { HealState } from './state-dir.ts';
+import type { Applications } from './storage-world.ts';
 import { notChecked, verify } from './verify.ts';
 
 export interface ExecuteRequest {
@@ -74,12 +76,21 @@ async function healUnderLock(session: Session): Promise<Outcome> {
   const counts = { planned: plan.actions.length, refused: affordable.refusals.length, sandboxesOnNode };
   await journal.append({ kind: 'run-start', mode, ...counts, ...(undoes === undefined ? {} : { undoes }) });
   const stop = new Stop(signal);
+  const before = await applicationsBefore(session);
   const actions = await actUntilStopped(session, stop, affordable);
-  const recovery = await recoveryAfter(session, stop, affordable, actions);
+  const recovery = await recoveryAfter({ ...session, before }, stop, affordable, actions);
   const stopped = stop.reason;
   if (stopped === undefined) return writeEnd(journal, { actions, recovery });
   const { code, message, hint } = stopped;
   return writeEnd(journal, { actions, stopped: { code, message, hint }, recovery });
+}
+
+type WithBefore = Session & { readonly before: Observed<Applications> | undefined };
+
+/** What was red before the first act is not waited for. An API that did not answer the look is not asked. */
+async function applicationsBefore({ plan, look, world, signal }: Session): Promise<WithBefore['before']> {
+  if (plan.storage === undefined || !look.snapshot.pods.known || signal.aborted) return undefined;
+  return await readApplications(world, signal);
 }
 
 /** One outcome for each action of the confirmed plan, in its order. What goes wrong on the way is in `stop`. */
@@ -175,7 +186,7 @@ function act(session: Session, stop: Stop, actions: readonly Action[], baseline:
  * Pods that the budget left for the next run are still waiting.
  */
 async function recoveryAfter(
-  session: Session,
+  session: WithBefore,
   stop: Stop,
   affordable: Plan,
   outcomes: readonly ActionOutcome[],
@@ -203,14 +214,22 @@ async function recoveryAfter(
 }
 
 /** Waits for the drivers that come back with the plan, where there are some, and for all that hangs on them. */
-async function storageAfter(session: Session, verified: Recovery, timeoutMs: number): Promise<Recovery> {
-  const { plan, world, signal, startedNs } = session;
+async function storageAfter(session: WithBefore, verified: Recovery, timeoutMs: number): Promise<Recovery> {
+  const { plan, world, before, signal, startedNs } = session;
   if (plan.storage === undefined || world.storage === undefined) return verified;
   const onStages = (stages: readonly Stage[]) => {
     session.onProgress({ kind: 'stages', elapsedMs: elapsedOf(session), stages });
   };
   const waitMs = timeoutMs === 0 ? 0 : (session.verifyTimeoutMs ?? limits.csiWaitMs);
-  const stages = await awaitStorage({ world, goal: plan.storage, timeoutMs: waitMs, startedNs, signal, onStages });
+  const stages = await awaitStorage({
+    world,
+    goal: plan.storage,
+    before,
+    timeoutMs: waitMs,
+    startedNs,
+    signal,
+    onStages,
+  });
   return withStages(verified, stages, elapsedMs(world.clock, startedNs));
 }
 

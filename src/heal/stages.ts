@@ -4,7 +4,7 @@ import { type Observed, valueOr } from '../model/observed.ts';
 import type { Stage, StageName, StorageGoal } from '../model/plan.ts';
 import { describePod } from '../model/sandbox.ts';
 import type { Snapshot } from '../model/snapshot.ts';
-import type { Applications } from './storage-world.ts';
+import { type ApplicationsSeen, partApplications } from './applications.ts';
 
 /** What a stage looks like now; `afterMs` is for whoever watches. */
 export type StageNow = Omit<Stage, 'afterMs'>;
@@ -17,7 +17,7 @@ export type StageNow = Omit<Stage, 'afterMs'>;
 export function stagesOf(
   goal: StorageGoal,
   snapshot: Snapshot,
-  applications: Observed<Applications> | undefined,
+  applications: ApplicationsSeen | undefined,
 ): StageNow[] {
   const drivers = driversOf(snapshot).filter((each) => goal.drivers.includes(each.name));
   const missing = goal.drivers.filter((name) => !drivers.some((each) => each.name === name));
@@ -29,7 +29,7 @@ export function stagesOf(
     stage('sidecars', drivers.flatMap(sidecarItems), whyUnknown(snapshot.pods)),
     stage('attachments', drivers.flatMap(attachmentItems), whyUnknown(snapshot.volumes)),
     waitingStage(goal, snapshot),
-    ...(applications === undefined ? [] : [applicationStage(applications)]),
+    ...(applications === undefined ? [] : [applicationStage(goal, applications)]),
   ];
 }
 
@@ -144,15 +144,15 @@ function waitingStage({ waiting }: StorageGoal, snapshot: Snapshot): StageNow {
   return { ...now, note };
 }
 
-function applicationStage(applications: Observed<Applications>): StageNow {
-  if (!applications.known) return stage('applications', [], applications.message);
-  const { total, red } = applications.value;
+function applicationStage(goal: StorageGoal, { now, before }: ApplicationsSeen): StageNow {
+  if (!now.known) return stage('applications', [], now.message);
+  const { waitedFor, leftAlone } = partApplications(now.value, before, goal);
+  const of = now.value.total - leftAlone.length;
+  const red = waitedFor.map(({ name, sync, health }) => ({ object: name, why: `${sync}, ${health}` }));
   const state = red.length === 0 ? 'green' : 'red';
-  return {
-    name: 'applications',
-    state,
-    green: total - red.length,
-    of: total,
-    red: red.map(({ name, why }) => ({ object: name, why })),
-  };
+  const stageNow: StageNow = { name: 'applications', state, green: of - red.length, of, red };
+  const [first] = leftAlone;
+  if (first === undefined) return stageNow;
+  const others = leftAlone.length === 1 ? first.name : `${first.name} and ${leftAlone.length - 1} more`;
+  return { ...stageNow, note: `not waited for: ${others}, red before` };
 }

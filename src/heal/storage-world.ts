@@ -55,5 +55,17 @@ export interface AttachmentObject {
 
 export interface Applications {
   readonly total: number;
-  readonly red: readonly { readonly name: string; readonly why: string }[];
+  /** Those that are not both Synced and Healthy. */
+  readonly red: readonly Application[];
+}
+
+export interface Application {
+  readonly namespace: string;
+  readonly name: string;
+  readonly sync: string;
+  readonly health: string;
+  /** The namespace that it is made in; empty where it does not say. */
+  readonly destination: string;
+  /** What it is made of, as `namespace/name`, of whatever kind. */
+  readonly resources: readonly string[];
 }

@@ -133,6 +133,8 @@ export const limits = {
   /** How long healing waits for a driver's socket, and for all of CSI to be green; and how often it looks. */
   csiWaitMs: 180_000,
   csiPollMs: 2_000,
+  /** Argo CD's Applications, each with all its resources, are listed no more often than this. */
+  applicationsPollMs: 10_000,
 
   /** How long healing waits for the pods to recover before it says what is still red. */
   verifyTimeoutMs: 120_000,

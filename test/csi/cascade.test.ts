@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { outcomeText } from '../../src/cli/render/plan-text.ts';
+import type { CsiCluster } from '../helpers/csi/cluster.ts';
 import { breakCluster, databases, healerOf, job, nameOf, plugin, sidecars, startCluster } from './cascade.ts';
 
 const plain = { width: 120, unicode: true, colour: false };
@@ -91,14 +92,22 @@ describe('power cut, dead sandboxes, CSI blocked, sidecars in back-off, volumes,
     ]);
   });
 
-  test('are green only when Argo CD says so too', async () => {
+  const application = (name: string, sync: string, health: string, ...resources: string[]) => ({
+    kind: 'Application',
+    metadata: { name, namespace: 'default' },
+    status: {
+      sync: { status: sync },
+      health: { status: health },
+      resources: resources.map((each) => ({ kind: 'StatefulSet', namespace: 'apps', name: each })),
+    },
+  });
+  const listings = (cluster: CsiCluster) =>
+    cluster.api.asked.filter((each) => each.resource.name === 'applications').length;
+
+  test('are green only when Argo CD says so too of who hangs on it, and it is not asked at each look', async () => {
     await using cluster = await startCluster();
-    const app = (name: string, sync: string, health: string) => {
-      const status = { sync: { status: sync }, health: { status: health } };
-      cluster.api.add({ kind: 'Application', metadata: { name, namespace: 'default' }, status });
-    };
-    app('longhorn', 'Synced', 'Healthy');
-    app('gitea', 'Synced', 'Degraded');
+    cluster.api.add(application('longhorn', 'Synced', 'Healthy'));
+    cluster.api.add(application('gitea', 'Synced', 'Degraded', 'gitea-http', 'db'));
     await breakCluster(cluster);
     using healer = healerOf(cluster);
     const { outcome } = await healer.heal({ verifyTimeoutMs: 30_000 });
@@ -112,5 +121,36 @@ describe('power cut, dead sandboxes, CSI blocked, sidecars in back-off, volumes,
     });
     assert.equal(outcome.recovery.state, 'partly');
     assert.match(outcomeText(outcome, plain), /Argo CD applications: 1 of 2; gitea \(Synced, Degraded\)/);
+    // Once before the acts, and in the 30 s of waiting once in 10 s.
+    assert.ok(listings(cluster) >= 2 && listings(cluster) <= 5, `${listings(cluster)} listings`);
+  });
+
+  test('are green though Applications are red for something else since before, and that is said', async () => {
+    await using cluster = await startCluster();
+    cluster.api.add(application('longhorn', 'Synced', 'Healthy'));
+    cluster.api.add(application('legacy', 'OutOfSync', 'Healthy', 'db'));
+    cluster.api.add(application('shop', 'Synced', 'Degraded', 'shop'));
+    await breakCluster(cluster);
+    using healer = healerOf(cluster);
+    const { outcome } = await healer.heal();
+    assert.equal(outcome.recovery.state, 'recovered');
+    const note = 'not waited for: legacy and 1 more, red before';
+    assert.deepEqual(
+      { ...outcome.recovery.stages?.at(-1), afterMs: 0 },
+      {
+        name: 'applications',
+        state: 'green',
+        green: 1,
+        of: 1,
+        red: [],
+        note,
+        afterMs: 0,
+      },
+    );
+    assert.match(
+      outcomeText(outcome, plain),
+      /Argo CD applications: all 1; not waited for: legacy and 1 more, red before/,
+    );
+    assert.equal(listings(cluster), 2);
   });
 });

@@ -61,8 +61,11 @@ export function askerOf(access: KubeAccess, { timeoutMs, writeTimeoutMs, maxByte
       deadline.signal.addEventListener('abort', end, { once: true });
       try {
         signal.throwIfAborted();
-        const response = await transport.open(request, { signal: ending.signal, timeoutMs });
-        if (response.statusCode !== (request.upgrade === undefined ? 200 : 101)) throw await refusalOf(response);
+        const response = await begun(
+          () => transport.open(request, { signal: ending.signal, timeoutMs }),
+          access,
+          request,
+        );
         deadline.signal.removeEventListener('abort', end);
         const forward = () => response.destroy();
         signal.addEventListener('abort', forward, { once: true });
@@ -128,6 +131,20 @@ async function accepted(send: () => Promise<Answer>, { access, method, deadline 
     if (!isAskable || retryAfterMs === undefined || tries >= limits.kubeTries) throw failure;
     if (performance.now() + retryAfterMs >= deadline.untilMs) throw failure;
     await sleep(retryAfterMs, undefined, { signal: deadline.signal });
+  }
+}
+
+/** The answer that was asked for; asks once more where there are other credentials than those refused. */
+async function begun(
+  open: () => Promise<IncomingMessage>,
+  { source }: KubeAccess,
+  { upgrade }: KubeRequest,
+): Promise<IncomingMessage> {
+  for (let refused = false; ; refused = true) {
+    const response = await open();
+    if (response.statusCode === (upgrade === undefined ? 200 : 101)) return response;
+    const refusal = await refusalOf(response);
+    if (refusal.status !== 401 || refused || source?.refused?.() !== true) throw refusal;
   }
 }
 

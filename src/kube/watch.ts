@@ -36,29 +36,34 @@ export async function* watching<T>(
   const what: ListOptions<T> = { kind, itemsOf, query, ...(pageItems === undefined ? {} : { pageItems }) };
   let place: string | undefined;
   let failures = 0;
+  // When the list was read, and how often in a row the place that it gave was forgotten soon.
+  let [listedMs, forgotten] = [0, 0];
   while (!signal.aborted) {
     try {
       if (place === undefined) {
         const list = { method: 'GET', target: path } as const;
+        listedMs = performance.now();
         const { items, resourceVersion } = await asker.within(list, signal, (ask) => listWhole(path, what, ask));
         place = resourceVersion ?? '0';
         yield { type: 'listed', items };
       }
       const startedMs = performance.now();
       for await (const event of eventsOf(asker, targetOf(path, query, place, random()), signal)) {
-        failures = 0;
+        // One that tells something at once and ends, again and again, must not become a loop.
+        if (lasts(startedMs)) failures = 0;
         place = metadataOf(event.object, 'resourceVersion') ?? place;
         if (event.type === 'BOOKMARK') continue;
         for (const item of itemsOf({ items: [event.object] })) yield { type: changes[event.type], item };
       }
-      // A watch that says nothing and ends at once, again and again, must not become a loop.
-      failures = performance.now() - startedMs > limits.kubeWatchBackOffMs ? 0 : failures + 1;
+      failures = lasts(startedMs) ? 0 : failures + 1;
       if (failures > 1) await sleep(delayMs(failures, random()), signal);
     } catch (error) {
       if (signal.aborted) return;
       if (isForgotten(error)) {
         place = undefined;
-        if (failures++ === 0) continue;
+        forgotten = performance.now() - listedMs > limits.kubeWatchBackOffMaxMs ? 1 : forgotten + 1;
+        if (forgotten === 1) continue;
+        failures = Math.max(failures + 1, forgotten - 1);
       } else if (!isPassing(error)) throw error;
       else failures++;
       const againAfterMs = Math.max(delayMs(failures, random()), retryAfterOf(error));
@@ -69,6 +74,11 @@ export async function* watching<T>(
       });
     }
   }
+}
+
+/** Whether a watch has gone on for longer than one that fails. */
+function lasts(startedMs: number): boolean {
+  return performance.now() - startedMs > limits.kubeWatchBackOffMs;
 }
 
 const changes = { ADDED: 'added', MODIFIED: 'modified', DELETED: 'deleted' } as const;

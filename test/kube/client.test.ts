@@ -1,12 +1,14 @@
 /** Reading and writing, against the API server of the laboratory. */
 import assert from 'node:assert/strict';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, test } from 'node:test';
 import { type KubeObject, textAt } from '../../lab/kube-api/objects.ts';
 import { type KubeServerOptions, kubeServer } from '../../lab/kube-api/server.ts';
-import type { KubeClientOptions } from '../../src/kube/client.ts';
+import { Secret } from '../../src/kube/access.ts';
+import { connectKube, type KubeClientOptions } from '../../src/kube/client.ts';
+import { isSandwardenError } from '../../src/model/errors.ts';
 import { limits } from '../../src/model/limits.ts';
-import { clientOf } from './client-of.ts';
+import { accessTo, clientOf } from './client-of.ts';
 
 const pod = (name: string, over: object = {}) => {
   const spec = { nodeName: 'n1', containers: [{ name: 'c', image: 'i' }] };
@@ -190,6 +192,42 @@ describe('streams', () => {
       else ending.abort();
     }
     assert.deepEqual(seen, ['first\n', 'second\n']);
+  });
+
+  test('a token that is refused at the beginning of a stream is asked for again, once', async () => {
+    const [shown, log] = [[] as (string | undefined)[], ['from the log\n']];
+    const authenticates = ({ headers }: IncomingMessage) => {
+      shown.push(headers.authorization);
+      return headers.authorization === 'Bearer t2';
+    };
+    await using api = await kubeServer({
+      authenticates,
+      logOf: async function* () {
+        yield* log;
+      },
+    });
+    api.add(pod('web'));
+    const path = '/api/v1/namespaces/default/pods/web/log';
+    for (const [tokens, expected] of [
+      [['t1', 't2'], 'from the log\n'],
+      [['t1', 't3', 't2'], 'ERR_FORBIDDEN'],
+    ] as const) {
+      const left: string[] = [...tokens];
+      const source = {
+        current: () => Promise.resolve({ token: new Secret(left[0] ?? '') }),
+        refused: () => left.shift() !== undefined,
+      };
+      const client = connectKube(accessTo(api.url, { source }));
+      const read = async () => {
+        let text = '';
+        for await (const chunk of client.stream(path, new AbortController().signal)) text += chunk.toString('utf8');
+        return text;
+      };
+      const got = await read().catch((error: unknown) => (isSandwardenError(error) ? error.code : String(error)));
+      client.close();
+      assert.equal(got, expected);
+    }
+    assert.deepEqual(shown, ['Bearer t1', 'Bearer t2', 'Bearer t1', 'Bearer t3']);
   });
 
   test('a stream that is refused, and one that is cut, say so', async () => {

@@ -211,6 +211,30 @@ describe('a watch', () => {
     assert.deepEqual(watch.waitedMs.slice(0, 6), [1_600, 3_200, 6_400, 12_800, 25_600, 30_000]);
   });
 
+  test('a server that tells something at once and ends, or forgets, again and again is asked less and less', async () => {
+    const bookmark = { type: 'BOOKMARK', object: { metadata: { resourceVersion: '7' } } };
+    const gone = { type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' } };
+    for (const [events, waited] of [
+      [[bookmark], [1_600, 3_200, 6_400, 12_800, 25_600]],
+      // Once it is listed again at once.
+      [
+        [bookmark, gone],
+        [800, 1_600, 3_200, 6_400, 12_800],
+      ],
+    ] as const) {
+      await using api = await kubeServer({
+        fault: ({ verb }, response) => {
+          const said = events.map((each) => `${JSON.stringify(each)}\n`).join('');
+          if (verb === 'watch') response.writeHead(200).end(said);
+          return verb === 'watch';
+        },
+      });
+      await using watch = new Watching(api);
+      await watch.until(() => watch.waitedMs.length >= 6);
+      assert.deepEqual(watch.waitedMs.slice(0, 5), waited);
+    }
+  });
+
   test('what waiting does not mend ends it: not allowed, not there', async () => {
     await using api = await kubeServer({ allows: ({ verb }) => verb !== 'watch' });
     const watch = new Watching(api);

@@ -67,6 +67,9 @@ function causeOf(facts: Facts, errors: readonly Finding[]): string {
     return 'the runtime puts their processes outside of their slices, so systemd takes controllers of them away';
   }
   if (has('SW508')) return 'nothing of them is in their slices, so systemd takes controllers of them away';
+  if (errors.some((each) => each.code === 'SW501' && each.object.kind === 'node')) {
+    return 'kubelet ends at each start, because the cgroup above all pods lacks what it requires';
+  }
   if (has('SW501') || has('SW601')) return 'their cgroups lose controllers, and kubelet kills them without a word';
   return lowerFirst((errors[0]?.why ?? 'the cause is not known').replace(/\.$/, ''));
 }

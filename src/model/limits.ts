@@ -272,6 +272,8 @@ export const limits = {
   stopSeenWithinMs: 15_000,
   /** A cgroup that a sandbox younger than this does not have may have been made since. */
   cgroupSettleMs: 10_000,
+  /** A kubelet that has run for this long has got past the cgroups that it looks at in its start. */
+  kubeletStartedMs: 30_000,
   /** What kubelet did to a pod counts as going on within this time: three resyncs. */
   killsCurrentForMs: 270_000,
 

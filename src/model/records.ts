@@ -71,6 +71,14 @@ export interface BackOff extends Span {
   readonly delayMs: number;
 }
 
+/** kubelet ended at its start, because the cgroup above all pods is not there or lacks a controller. */
+export interface RootCgroupRefused extends Span {
+  /** kubelet's words. */
+  readonly text: string;
+  /** The controllers (v1: the paths) that it names; versions up to 1.30 name none. */
+  readonly missing: readonly string[];
+}
+
 /** kubelet could not register a plugin through this socket. */
 export interface RegistrationFailed extends Span {
   readonly socket: string;
@@ -113,6 +121,7 @@ export interface KubeletLog {
   readonly backOffs?: readonly BackOff[];
   readonly registrationFailed?: readonly RegistrationFailed[];
   readonly volumeFailed?: readonly VolumeFailed[];
+  readonly rootCgroupRefused?: readonly RootCgroupRefused[];
 }
 
 /** What the runtime's own log of this boot says. */

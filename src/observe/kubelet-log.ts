@@ -8,6 +8,7 @@ import { type Klog, klogDateNs, parseKlog } from './klog.ts';
 import type { LogLine } from './log-line.ts';
 import { parseFields, plainQuotes } from './logfmt.ts';
 import { findHeld } from './name-held.ts';
+import { RootCgroupLines } from './root-cgroup.ts';
 import { SandboxChanges } from './sandbox-changes.ts';
 
 type Held = WithoutSpan<NameHeld>;
@@ -29,6 +30,7 @@ export class KubeletLogReader {
   readonly #changes = new SandboxChanges();
   readonly #backOffs = new Fold<FoundBackOff>();
   readonly #csi = new CsiLines();
+  readonly #rootCgroup = new RootCgroupLines();
   /** The words of the last refused StopPodSandbox of a sandbox: the line that says for whom it was has none. */
   readonly #stopErrors = new Map<string, string>();
   #since: Moment | null = null;
@@ -53,7 +55,7 @@ export class KubeletLogReader {
     this.#lines++;
     if (at) this.#since ??= at;
     if (!klog) {
-      this.#addDistribution(text);
+      this.#addDistribution(text, at);
       return;
     }
     if (klog.message === 'Kubelet version') {
@@ -61,6 +63,9 @@ export class KubeletLogReader {
       if (at) this.#startedAt = at;
     }
     if (at && klog.severity === 'I') this.#changes.add(klog, at);
+    if (at && (klog.severity === 'E' || klog.severity === 'F')) {
+      this.#rootCgroup.add(klog.message, klog.fields.get('err'), at);
+    }
     if (!at || (klog.severity !== 'E' && klog.severity !== 'W')) return;
     this.#addHeld(text, at);
     this.#addStop(klog, at);
@@ -83,6 +88,7 @@ export class KubeletLogReader {
       ...this.#changes.result(),
       backOffs: this.#backOffs.list(),
       ...this.#csi.result(),
+      ...this.#rootCgroup.result(),
     };
   }
 
@@ -95,10 +101,15 @@ export class KubeletLogReader {
     return iso === undefined ? undefined : momentOfText(iso);
   }
 
-  /** k3s' own line: `time="…" level=info msg="Starting k3s v1.31.6+k3s1 (6ab750f9)"`. */
-  #addDistribution(text: string): void {
-    if (!text.includes('Starting ')) return;
-    const message = parseFields(text).get('msg') ?? '';
+  /**
+   * k3s' own lines: `time="…" level=info msg="Starting k3s v1.31.6+k3s1 (6ab750f9)"`, and `level=error msg="kubelet
+   * exited: …"` (pkg/daemons/executor/embed.go).
+   */
+  #addDistribution(text: string, at: Moment | undefined): void {
+    if (!/Starting |kubelet exited: /.test(text)) return;
+    const fields = parseFields(text);
+    const message = fields.get('msg') ?? '';
+    if (at && /^(?:error|fatal)$/.test(fields.get('level') ?? '')) this.#rootCgroup.add(message, undefined, at);
     const version = /^Starting (?:k3s|rke2|k0s|microk8s) (v\d[\w.+-]{1,60})/.exec(message)?.[1];
     this.#version = version ?? this.#version;
   }

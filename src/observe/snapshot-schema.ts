@@ -127,6 +127,7 @@ const kubeletLog = v.object({
   backOffs: optional(v.array(v.object({ pod: podName, podUid: text, container: text, delayMs: v.number(), ...span }))),
   registrationFailed: optional(v.array(v.object({ socket: text, error: text, ...span }))),
   volumeFailed: optional(v.array(v.object({ driver: text, podName: text, podUid: text, error: text, ...span }))),
+  rootCgroupRefused: optional(v.array(v.object({ text, missing: v.array(text), ...span }))),
 });
 const runtimeLog = v.object({
   since: v.nullable(moment),

@@ -82,6 +82,55 @@ describe('SW501', () => {
   });
 });
 
+describe('SW501: kubelet does not get past its start', () => {
+  const words = 'error validating root container [kubepods] : cgroup ["kubepods"] has some missing controllers: cpuset';
+  const older = "root container [kubepods] doesn't exist";
+  const at = (agoS: number) => ({
+    wallNs: nowNs - seconds(agoS),
+    bootId,
+    monotonicUs: (uptimeNs - seconds(agoS)) / 1_000n,
+  });
+  const refused = (text: string, missing: readonly string[], count = 6): NodeSpec => ({
+    kubeletRunning: false,
+    log: { rootCgroupRefused: [{ text, missing, count, first: at(60), last: at(4) }] },
+  });
+  const rootLacks = { pods: [], subtree: { '/': 'cpu memory hugetlb pids' } };
+  for (const [name, spec] of [
+    ['1.31 and newer, by its words', refused(words, ['cpuset'])],
+    ['1.30 and older, by what the root hands down', refused(older, [])],
+  ] as const) {
+    test(`${name}: nothing else tells`, () => {
+      const found = findings(rootLacks, spec);
+      assert.deepEqual(brief(found), ['SW501 error the cgroup above all pods']);
+      assert.match(found[0]?.why ?? '', /ended 6 times at its start.*lacks cpuset\.$/);
+      assert.deepEqual(
+        found[0]?.evidence.map((each) => [each.source, each.text, each.at]),
+        [
+          ['kubeletLog', spec.log?.rootCgroupRefused?.[0]?.text, at(4)],
+          ['cgroups', '/cgroup.subtree_control: cpu memory hugetlb pids', undefined],
+        ],
+      );
+    });
+  }
+  test('the verdict names it', () => {
+    const { verdict } = diagnose(snapshotOf(refused(words, ['cpuset'])));
+    assert.match(JSON.stringify(verdict), /kubelet ends at each start/);
+  });
+  test('once is a warning while kubelet is away, and nothing once it runs; long ago is over', () => {
+    assert.deepEqual(brief(findings({}, refused(words, ['cpuset'], 1))), ['SW501 warning the cgroup above all pods']);
+    const spec = refused(words, ['cpuset'], 3);
+    const [one] = spec.log?.rootCgroupRefused ?? [];
+    assert.ok(one);
+    const runs = { ...both, log: { rootCgroupRefused: [{ ...one, last: at(590) }] } };
+    assert.deepEqual(brief(findings({}, runs)), []);
+    const since = known({ running: true, pid: 9, startedUptimeNs: uptimeNs - seconds(40) });
+    const ended = { ...one, last: at(45) };
+    const later = { ...both, log: { rootCgroupRefused: [ended] }, more: { kubelet: since } };
+    assert.deepEqual(brief(findings({}, later)), []);
+    assert.equal(findings({}, { ...later, log: { rootCgroupRefused: [{ ...ended, last: at(20) }] } }).length, 1);
+  });
+});
+
 describe('SW508 and SW509', () => {
   const hollow = { pods: [{ uid: 'uid-web', qos: 'burstable' as const, scopes: [] }, ...inSlices.slice(1)] };
   test('a running pod with nothing in its slice', () => {

@@ -110,6 +110,42 @@ describe('a held name', () => {
   });
 });
 
+describe('the cgroup above all pods that kubelet refuses at its start', () => {
+  const now = 'error validating root container [kubepods] : cgroup ["kubepods"] has some missing controllers: cpuset';
+  const old = "root container [kubepods] doesn't exist";
+  const failed = (text: string) =>
+    `kubelet.go:1566] "Failed to start ContainerManager" err="failed to initialize top level QOS containers: ${escaped(text)}"`;
+  const brief = (log: KubeletLog) =>
+    log.rootCgroupRefused?.map(({ text, missing, count }) => [text, missing, count].join('|'));
+
+  it('is quoted in the words of 1.31 and newer and of 1.30 and older, with its count and moments', () => {
+    const log = read(error(failed(now)), error(failed(now), 11_000), error(failed(old), 22_000));
+    assert.deepEqual(brief(log), [`${now}|cpuset|2`, `${old}||1`]);
+    const [first] = log.rootCgroupRefused ?? [];
+    assert.equal((first?.last.wallNs ?? 0n) - (first?.first.wallNs ?? 0n), 11_000_000_000n);
+  });
+
+  it('is quoted from the fatal line of 1.20, from an invalid configuration, and from k3s', () => {
+    const fatal = error(`kubelet.go:1384] Failed to start ContainerManager failed to initialize: ${old}`);
+    const wrong = 'invalid configuration: cgroup ["a"] has some missing controllers: cpuset, pids';
+    const k3s = `time="2026-11-21T18:00:00Z" level=error msg="kubelet exited: failed to run Kubelet: ${escaped(wrong)}"`;
+    assert.deepEqual(brief(read(fatal.replace(/^E/, 'F'))), [`${old}||1`]);
+    assert.deepEqual(brief(read(error(`run.go:72] "command failed" err="failed to run Kubelet: ${escaped(wrong)}"`))), [
+      `${wrong}|cpuset,pids|1`,
+    ]);
+    assert.deepEqual(brief(read(k3s)), [`${wrong}|cpuset,pids|1`]);
+  });
+
+  it('is not believed where an event or the error of a pod quotes it', () => {
+    const lines = [
+      `event.go:389] "Event occurred" err="${escaped(now)}"`,
+      `pod_workers.go:1] "Error syncing pod, skipping" err="${escaped(now)}" pod="default/be"`,
+    ];
+    assert.deepEqual(brief(read(...lines.map((line) => error(line)))), []);
+    assert.deepEqual(brief(read(error(failed(now)).replace(/^E/, 'I'))), []);
+  });
+});
+
 describe('a sandbox that cannot be stopped', () => {
   const why = `rpc error: code = Unknown desc = failed to destroy network for sandbox "${id}": cni plugin not initialized`;
 

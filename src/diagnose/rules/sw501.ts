@@ -4,6 +4,7 @@ import { limits } from '../../model/limits.ts';
 import { describePod } from '../../model/sandbox.ts';
 import { shellLine } from '../../model/shell-word.ts';
 import { describeStops, isLoop, lastPart, type PodInTree, podsInTree, treeOf } from '../cgroup-facts.ts';
+import { rootCgroupFinding } from '../root-cgroup.ts';
 import type { Rule } from '../rule.ts';
 
 /** SW501: what kubelet checks in each sync of a pod, and logs nothing about. */
@@ -21,19 +22,28 @@ makes them anew. **Nothing is logged**, at no verbosity; the events say \`Killin
 
 A directory's \`cgroup.controllers\` is its parent's \`cgroup.subtree_control\`, so what is lost is lost at a slice
 above the pod, and for all pods of that slice at once. It is mostly cpuset, and systemd that takes it: systemd gives a
-slice only what a unit below it asks for, and of a pod's units only a delegated scope asks for cpuset (SW508, SW510).`,
-  evidence: 'the controllers that are missing, the directory that does not hand them down, how often kubelet killed it',
+slice only what a unit below it asks for, and of a pod's units only a delegated scope asks for cpuset (SW508, SW510).
+
+At its start kubelet looks at the cgroup above all pods in the same way, and ends where it lacks one: \`error validating
+root container [kubepods] : cgroup ["kubepods"] has some missing controllers: cpuset\`, in versions up to 1.30
+\`root container [kubepods] doesn't exist\`, which names none. That is the one place where its log tells. Once is
+harmless: systemd stripped the new slice, and the next start works. Again and again means that the root of the tree does
+not hand the controller down.`,
+  evidence:
+    'the controllers that are missing, the directory that does not hand them down, how often kubelet killed it, ' +
+    "and kubelet's words where it ended at its start",
   remedy: { tier: 'none', text: 'By cause: SW510 (the runtime works outside the slice), SW508 (nothing is in it).' },
   sources: [
     'kubelet pkg/kubelet/cm/cgroup_v2_manager_linux.go Validate, pkg/kubelet/kubelet.go SyncPod',
     'systemd src/core/cgroup.c unit_get_enable_mask, src/basic/cgroup-util.c cg_enable_everywhere',
-    'kubernetes issues 128397, 131567; systemd issue 38547',
+    'kubelet pkg/kubelet/cm/qos_container_manager_linux.go Start, container_manager_linux.go NewContainerManager',
+    'kubernetes issues 128397, 131567, 122955; systemd issue 38547',
     'reproduced: kubelet 1.36.2, containerd 1.7.24 with SystemdCgroup=false, systemd 257',
   ],
   examine: (facts) => {
     const tree = treeOf(facts);
-    if (tree === undefined) return [];
-    return podsInTree(facts).flatMap((pod) => findingOf(pod, tree));
+    const pods = tree === undefined ? [] : podsInTree(facts).flatMap((pod) => findingOf(pod, tree));
+    return [...rootCgroupFinding(facts), ...pods];
   },
 };
 

@@ -10,8 +10,10 @@ export interface ScriptedKubelet {
   /** To be given to the server, which has to be made first of both. */
   readonly logOf: NonNullable<KubeServerOptions['logOf']>;
   readonly onStdin: NonNullable<KubeServerOptions['onStdin']>;
-  /** Cuts all logs that are being followed. */
-  cutLogs(): void;
+  /** Cuts all logs that are being followed; `quietly`: in good order, as a proxy ends what takes too long. */
+  cutLogs(quietly?: boolean): void;
+  /** Begins a new file for each log: what is in the old one is given to nobody who asks afterwards. */
+  rotateLogs(): void;
   attach(api: KubeServer): void;
 }
 
@@ -19,6 +21,11 @@ interface Life {
   readonly ending: AbortController;
   readonly stdin: PassThrough;
   text: string;
+  /** The same with a timestamp before each line. */
+  stamped: string;
+  lines: number;
+  /** Where the newest file begins, in both. */
+  from: { text: number; stamped: number };
   isOver: boolean;
   woken: PromiseWithResolvers<void>;
 }
@@ -42,7 +49,7 @@ export function scriptedKubelet(program: Program, refuses?: (pod: KubeObject) =>
           exitCode = step.value;
           break;
         }
-        life.text += step.value;
+        say(life, step.value);
         wake(life);
       }
     } finally {
@@ -56,20 +63,24 @@ export function scriptedKubelet(program: Program, refuses?: (pod: KubeObject) =>
 
   return {
     onStdin: (pod, bytes) => void lives.get(pod.metadata.uid)?.stdin.write(bytes),
-    cutLogs: () => {
-      for (const each of cuts) each.abort();
+    cutLogs: (quietly = false) => {
+      for (const each of cuts) each.abort(quietly);
     },
-    logOf: async function* (pod, _query, signal) {
+    rotateLogs: () => {
+      for (const life of lives.values()) life.from = { text: life.text.length, stamped: life.stamped.length };
+    },
+    logOf: async function* (pod, query, signal) {
       const life = lives.get(pod.metadata.uid);
       const cut = new AbortController();
       cuts.add(cut);
       const either = AbortSignal.any([signal, cut.signal]);
       const aborted = new Promise<void>((resolve) => either.addEventListener('abort', () => resolve()));
       try {
-        for (let at = 0; life !== undefined; ) {
-          if (cut.signal.aborted) throw new Error('the log is cut');
+        const which = query.get('timestamps') === 'true' ? 'stamped' : 'text';
+        for (let at = life?.from[which] ?? 0; life !== undefined; ) {
+          if (cut.signal.aborted && cut.signal.reason !== true) throw new Error('the log is cut');
           if (either.aborted) return;
-          const [text, isOver] = [life.text.slice(at), life.isOver];
+          const [text, isOver] = [life[which].slice(at), life.isOver];
           at += text.length;
           if (text !== '') yield text;
           else if (isOver) return;
@@ -100,7 +111,17 @@ export function scriptedKubelet(program: Program, refuses?: (pod: KubeObject) =>
 
 function newLife(): Life {
   const woken = Promise.withResolvers<void>();
-  return { ending: new AbortController(), stdin: new PassThrough(), text: '', isOver: false, woken };
+  const log = { text: '', stamped: '', lines: 0, from: { text: 0, stamped: 0 } };
+  return { ending: new AbortController(), stdin: new PassThrough(), ...log, isOver: false, woken };
+}
+
+function say(life: Life, text: string): void {
+  for (const part of text.split(/(?<=\n)/)) {
+    const isNew = life.text === '' || life.text.endsWith('\n');
+    const stamp = () => `2026-03-01T00:00:00.${String(++life.lines).padStart(9, '0')}Z `;
+    life.text += part;
+    life.stamped += part === '' || !isNew ? part : `${stamp()}${part}`;
+  }
 }
 
 function wake(life: Life): void {

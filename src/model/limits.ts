@@ -73,9 +73,10 @@ export const limits = {
   nodePodGraceMs: 30_000,
   /** Images on the node that are tried for a debug pod. */
   nodeImages: 3,
-  /** A log that breaks off is taken up again this often in a row, after this time. */
+  /** A log that breaks off is taken up again this often in a row, after this time at first and at most. */
   nodeLogTries: 5,
   nodeLogAgainMs: 500,
+  nodeLogAgainMostMs: 10_000,
   /** `fleet`: deadline of each list with all its pages; pods on a page of a table (200 bytes each). */
   fleetTimeoutMs: 60_000,
   /** `fleet` at a terminal: after this time without an answer it says whom it waits for. */

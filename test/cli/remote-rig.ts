@@ -16,7 +16,8 @@ export interface Rig extends AsyncDisposable {
   sandwarden(...argv: string[]): Promise<number>;
   /** Ctrl-C. */
   interrupt(): void;
-  cutLogs(): void;
+  cutLogs(quietly?: boolean): void;
+  rotateLogs(): void;
   /** Waits until something was written that matches. */
   written(what: RegExp): Promise<void>;
 }
@@ -74,7 +75,8 @@ export async function rig(program: Program, { refuses, prepare, ...options }: Ri
     interrupt: () => {
       for (const each of handlers) each();
     },
-    cutLogs: () => kubelet.cutLogs(),
+    cutLogs: (quietly) => kubelet.cutLogs(quietly),
+    rotateLogs: () => kubelet.rotateLogs(),
     written: async (what) => {
       const late = AbortSignal.timeout(10_000);
       while (!what.test(out.stdout)) {

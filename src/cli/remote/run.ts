@@ -126,7 +126,8 @@ async function runPod(
     if (started.kind === 'no-image') return { why: started.why };
     if (started.kind === 'waiting') return await notStarted(run, life, started, origin.from === 'image');
     if (started.kind === 'broken') throw cannotRun(origin, node, started.why);
-    const log = followLog(client, `${life.path}/log?container=${containerName}`, io.stdout, life);
+    const lost = () => io.stderr.write(`sandwarden: ${node} has rotated the log away: some lines may be missing\n`);
+    const log = followLog(client, `${life.path}/log?container=${containerName}`, io.stdout, { life, onLost: lost });
     await Promise.all([log, ...(packed ? [feed(client, life, packed)] : [])]);
     const ended = await life.until(({ kind }) => kind !== 'running' && kind !== 'waiting');
     if (ended.kind === 'gone') throw goneError(run);

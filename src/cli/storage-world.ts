@@ -1,5 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { Application, Applications, AttachmentObject, NodeObject, StorageWorld } from '../heal/storage-world.ts';
+import type {
+  Application,
+  Applications,
+  AttachmentObject,
+  NodeObject,
+  StorageWorld,
+  VolumeUse,
+} from '../heal/storage-world.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import { KubeStatus } from '../kube/errors.ts';
 import { isSandwardenError, SandwardenError } from '../model/errors.ts';
@@ -44,6 +51,7 @@ export function storageOverKube(parts: StorageParts): StorageWorld & { close(): 
     },
     readNodeObject: async () => readNode(await api()),
     readAttachment: async (name) => readAttachment(await api(), name),
+    readVolumeUse: async (uniqueName) => readVolumeUse(await api(), uniqueName),
     isMounted: (of) => isMounted(of, root),
     deleteAttachment: async (name, preconditions) => {
       await (await api()).client.delete(attachmentPath(name), { preconditions });
@@ -80,9 +88,24 @@ function ignoreRefused(error: unknown): void {
 async function readNode({ client, nodeName }: Connection): Promise<NodeObject | undefined> {
   const node = await orGone(() => client.get(`/api/v1/nodes/${encodeURIComponent(nodeName)}`));
   if (node === undefined) return undefined;
+  return { deleting: at(node, 'metadata', 'deletionTimestamp') !== undefined };
+}
+
+/** Of each node one's name is kept, and what its status says of this volume. */
+async function readVolumeUse({ client, nodeName }: Connection, uniqueName: string): Promise<VolumeUse> {
+  const nodes = await client.list('/api/v1/nodes', {
+    kind: 'NodeList',
+    itemsOf: (page) =>
+      listOf(member(page, 'items')).map((node) => ({
+        name: textOf(at(node, 'metadata', 'name'), 253) ?? '',
+        inUse: listOf(at(node, 'status', 'volumesInUse')).includes(uniqueName),
+        attached: listOf(at(node, 'status', 'volumesAttached')).some((each) => member(each, 'name') === uniqueName),
+      })),
+  });
   return {
-    deleting: at(node, 'metadata', 'deletionTimestamp') !== undefined,
-    volumesInUse: listOf(at(node, 'status', 'volumesInUse')).flatMap((each) => textOf(each, 1_000) ?? []),
+    knowsThisNode: nodes.some((each) => each.name === nodeName),
+    inUseOn: nodes.flatMap((each) => (each.inUse ? [each.name] : [])),
+    attachedTo: nodes.flatMap((each) => (each.attached ? [each.name] : [])),
   };
 }
 

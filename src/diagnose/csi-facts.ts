@@ -200,6 +200,21 @@ export function stuckAttachments(snapshot: Snapshot): StuckAttachment[] {
   });
 }
 
+/**
+ * Why a VolumeAttachment of a node that lives stays, by the object alone; undefined where its attach never succeeded.
+ * external-attacher sets `attached` with the first success and drops it with the object only, and clears `attachError`.
+ */
+export function whyAttachmentStays({ attached, deletingSinceNs, attachError }: VolumeAttachment): string | undefined {
+  if (deletingSinceNs !== undefined) {
+    return 'it is being deleted already: what is left is its finalizer, which is the attacher’s and stays';
+  }
+  if (attached)
+    return 'it is attached: after a reboot of the same node it is valid, and deleting it takes the disk away';
+  return attachError === undefined
+    ? 'its attacher has not tried and failed: it goes on by itself once the driver is well'
+    : undefined;
+}
+
 /** The pods of this node that have volumes of CSI and whose containers were never begun in this attempt. */
 export function waitingForVolumes(snapshot: Snapshot, runs: (pod: Pod) => boolean): Pod[] {
   return valueOr(snapshot.pods, []).filter((pod) => {

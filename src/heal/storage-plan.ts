@@ -1,4 +1,10 @@
-import { type BackedOff, backedOff, type DriverView, stuckAttachments } from '../diagnose/csi-facts.ts';
+import {
+  type BackedOff,
+  backedOff,
+  type DriverView,
+  stuckAttachments,
+  whyAttachmentStays,
+} from '../diagnose/csi-facts.ts';
 import { podsWaiting } from '../diagnose/csi-waiting.ts';
 import type { Facts } from '../diagnose/facts.ts';
 import { whyKept } from '../diagnose/rules/sw303.ts';
@@ -126,15 +132,11 @@ function attachmentPlans(facts: Facts, options: PlanOptions): Part[] {
   });
 }
 
-function againstAttachment(
-  { attached, deletingSinceNs, volume }: VolumeAttachment,
-  stuck: boolean,
-): string | undefined {
-  if (attached && deletingSinceNs === undefined) {
-    return 'it is attached: after a reboot of the same node it is valid, and deleting it takes the disk away';
-  }
+function againstAttachment(attachment: VolumeAttachment, stuck: boolean): string | undefined {
+  const why = whyAttachmentStays(attachment);
+  if (why !== undefined) return why;
   if (!stuck) return 'it is younger than 5 minutes by the API server’s clock, and may still go on by itself';
-  return volume === undefined ? 'it has no PersistentVolume by which its use could be told' : undefined;
+  return attachment.volume === undefined ? 'it has no PersistentVolume by which its use could be told' : undefined;
 }
 
 function attachmentDeletion({ name, uid, driver, volume = '' }: VolumeAttachment): Action {
@@ -147,8 +149,9 @@ function attachmentDeletion({ name, uid, driver, volume = '' }: VolumeAttachment
     reason:
       `${volume} of ${driver} stands still; its controller makes a new one where the volume is still wanted. ` +
       'RISK: if the backend still has the disk attached, a second writer destroys its data',
-    precondition: 'not attached, not in volumesInUse of this node, not mounted on it, and still this object',
-    expects: 'the attacher detaches the volume, and it is attached anew where a pod wants it',
+    precondition:
+      'its attach failed and never succeeded, no node has the volume in use or attached, and it is not mounted here',
+    expects: 'the attacher lets it go, and the volume is attached anew where a pod wants it',
     guard: { kind: 'delete-attachment', name, uid, driver, volume },
   };
 }

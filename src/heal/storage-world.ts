@@ -23,6 +23,8 @@ export interface StorageWorld {
   readNodeObject(): Promise<NodeObject | undefined>;
   /** undefined where it is gone. */
   readAttachment(name: string): Promise<AttachmentObject | undefined>;
+  /** What the nodes of the cluster say of a volume (`kubernetes.io/csi/DRIVER^HANDLE`), by one list of all of them. */
+  readVolumeUse(uniqueName: string): Promise<VolumeUse>;
   /** Whether the volume is mounted on this node, by the kernel's own list of mounts; true where that cannot be read. */
   isMounted(of: AttachmentObject): Promise<boolean>;
   deleteAttachment(name: string, of: Version): Promise<void>;
@@ -42,8 +44,16 @@ export interface PodObject {
 
 export interface NodeObject {
   readonly deleting: boolean;
-  /** The unique names of volumes that kubelet has in use: `kubernetes.io/csi/DRIVER^HANDLE`. */
-  readonly volumesInUse: readonly string[];
+}
+
+/** Which nodes have a volume in their status. */
+export interface VolumeUse {
+  /** Whether this node is among those that were listed. */
+  readonly knowsThisNode: boolean;
+  /** By `volumesInUse`: kubelet mounts it, or means to. */
+  readonly inUseOn: readonly string[];
+  /** By `volumesAttached`: the controller takes it for attached there. */
+  readonly attachedTo: readonly string[];
 }
 
 export interface AttachmentObject {

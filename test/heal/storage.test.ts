@@ -5,7 +5,7 @@ import { judgePod } from '../../src/heal/actions/delete-pod.ts';
 import { applyBudget } from '../../src/heal/budget.ts';
 import { decodeEntry, type Entry, encodeEntry } from '../../src/heal/entries.ts';
 import { describeStage, isOver, stagesOf } from '../../src/heal/stages.ts';
-import type { CsiDriver } from '../../src/model/csi.ts';
+import type { CsiDriver, VolumeAttachment } from '../../src/model/csi.ts';
 import { limits } from '../../src/model/limits.ts';
 import type { Pod } from '../../src/model/node.ts';
 import { known, unknown } from '../../src/model/observed.ts';
@@ -109,20 +109,36 @@ describe('a pod is deleted only', () => {
 });
 
 describe('a VolumeAttachment is not deleted', () => {
-  const attachment = { name: 'csi-1', uid: 'va', driver: 'd.example', volume: 'pv', attached: false, createdAtNs: 0n };
+  const attachError = { message: 'rpc error: no such volume' };
+  const base = { name: 'csi-1', uid: 'va', driver: 'd.example', volume: 'pv', attached: false, createdAtNs: 0n };
+  const attachment: VolumeAttachment = { ...base, attachError };
   const of = { kind: 'delete-attachment', name: 'csi-1', uid: 'va', driver: 'd.example', volume: 'pv' } as const;
-  const node = { deleting: false, volumesInUse: ['kubernetes.io/csi/d.example^other'] };
+  const use = { knowsThisNode: true, inUseOn: [], attachedTo: [] };
   const found = { attachment, resourceVersion: '1', handle: 'h' };
-  const against = (over: object) => againstDeletion(of, { found, node, mounted: false, ...over });
+  const against = (over: object) => againstDeletion(of, { found, use, mounted: false, ...over });
+  const like = (over: Partial<VolumeAttachment>) => ({ found: { ...found, attachment: { ...attachment, ...over } } });
 
   test('unless nothing speaks against it', () => assert.equal(against({}), undefined));
   for (const [what, over, why] of [
-    ['while it is attached', { found: { ...found, attachment: { ...attachment, attached: true } } }, /it is attached/],
-    ['while kubelet has it in use', { node: { ...node, volumesInUse: ['kubernetes.io/csi/d.example^h'] } }, /in use/],
+    ['while it is attached', like({ attached: true }), /it is attached/],
+    ['while it is being deleted', like({ deletingSinceNs: 1n }), /being deleted already/],
+    ['while it is being deleted and attached', like({ deletingSinceNs: 1n, attached: true }), /being deleted already/],
+    ['before its attacher has failed', { found: { ...found, attachment: base } }, /has not tried and failed/],
+    [
+      'while kubelet has it in use',
+      { use: { ...use, inUseOn: ['node-1'] } },
+      /kubelet of node-1 has the volume in use/,
+    ],
+    [
+      'while another node uses it',
+      { use: { ...use, inUseOn: ['a', 'b', 'c'] } },
+      /of a and of 2 more has the volume in use/,
+    ],
+    ['while the controller takes it for attached', { use: { ...use, attachedTo: ['node-2'] } }, /attached to node-2/],
     ['while it is mounted', { mounted: true }, /mounted/],
-    ['on a node that the API does not know', { node: undefined }, /does not know/],
-    ['without the id of its volume', { found: { ...found, handle: undefined } }, /does not say which/],
-    ['where another has its name', { found: { ...found, attachment: { ...attachment, uid: 'x' } } }, /another/],
+    ['on a node that the API does not know', { use: { ...use, knowsThisNode: false } }, /does not know/],
+    ['without the id of its volume', { use: undefined }, /does not say which/],
+    ['where another has its name', like({ uid: 'x' }), /another/],
   ] as const) {
     test(what, () => assert.match(against(over) ?? 'nothing', why));
   }

@@ -22,10 +22,16 @@ node's.
 Mostly there is nothing to do but to heal the driver (SW301 to SW303): the attacher goes on by itself. **After a
 reboot of the same node a VolumeAttachment is valid**; deleting it makes the backend take the disk away under a
 mounted file system, or lets a second node write to it. So it is reported, and deleted only by hand, for one name,
-with \`heal --allow=destructive --only SW305/NAME\`, and only after the checks of docs/csi.md: the volume is in no
-node's volumesInUse, the node is gone or known to be off, and nothing can succeed any more.`,
+with \`heal --allow=destructive --only SW305/NAME\`. Even then only one whose attach failed and never succeeded: it is
+not attached and not being deleted, its attacher has left an error, it is older than 5 minutes, the volume is in no
+node's volumesInUse or volumesAttached, and it is not mounted on this node. Where one of these cannot be read, nothing
+is deleted. What the backend holds cannot be seen from here: that is for you to check before. One of a node that is
+gone or off is not judged here; it is for whoever knows that the node is off. docs/csi.md has the checks.`,
   evidence: 'its age by the API, the errors of attach and detach, its driver and volume',
-  remedy: { tier: 'destructive', text: 'Heal the driver; delete it only by hand, after the checks.' },
+  remedy: {
+    tier: 'destructive',
+    text: 'Heal the driver; delete by hand only what never was attached, after the checks.',
+  },
   sources: [
     'kube-controller-manager pkg/controller/volume/attachdetach reconciler.go; pkg/volume/csi/csi_attacher.go',
     'kubernetes-csi/external-attacher',

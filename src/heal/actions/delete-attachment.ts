@@ -1,35 +1,43 @@
+import { whyAttachmentStays } from '../../diagnose/csi-facts.ts';
 import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
 import type { Action, DeleteAttachmentGuard } from '../../model/plan.ts';
 import { within } from '../deadline.ts';
-import type { AttachmentObject, NodeObject } from '../storage-world.ts';
+import type { AttachmentObject, VolumeUse } from '../storage-world.ts';
 import type { ActContext, Check, Done, Performer } from './action.ts';
 import { storageOf } from './storage.ts';
 
 /** The deletion of one VolumeAttachment that a person named. All that docs/csi.md asks for is read again before. */
 export const deleteAttachment: Performer = { kind: 'delete-attachment', inFlight: 1, check, perform };
 
+interface Now {
+  readonly found: AttachmentObject;
+  /** What the nodes say of the volume; undefined where nobody can say which volume it is. */
+  readonly use: VolumeUse | undefined;
+  readonly mounted: boolean;
+}
+
 /**
- * What speaks against it by what is read now: undefined where nothing does. This node runs, for we run on it: so the
- * volume must be neither in use by its kubelet nor mounted in its kernel. Pure.
- * Source: kube-controller-manager attachdetach reconciler.go (volumesInUse), csi_attacher.go.
+ * What speaks against it by what is read now: undefined where nothing does. This node runs, for we run on it: so only
+ * an attachment that never succeeded may go, of a volume that no node uses or has, and that this kernel has not mounted.
+ * Pure. Source: kube-controller-manager attachdetach reconciler.go (volumesInUse, volumesAttached), csi_attacher.go.
  */
-export function againstDeletion(
-  guard: DeleteAttachmentGuard,
-  now: { found: AttachmentObject; node: NodeObject | undefined; mounted: boolean },
-): string | undefined {
-  const { attachment, handle } = now.found;
-  if (attachment.uid !== guard.uid) return 'another VolumeAttachment has its name by now';
-  if (attachment.attached && attachment.deletingSinceNs === undefined) {
-    return 'it is attached: after a reboot of the same node it is valid, and deleting it takes the disk away';
+export function againstDeletion(guard: DeleteAttachmentGuard, { found, use, mounted }: Now): string | undefined {
+  if (found.attachment.uid !== guard.uid) return 'another VolumeAttachment has its name by now';
+  const why = whyAttachmentStays(found.attachment);
+  if (why !== undefined) return why;
+  if (use === undefined) return 'its PersistentVolume does not say which volume it is';
+  if (!use.knowsThisNode) return 'the API does not know this node';
+  if (use.inUseOn.length > 0)
+    return `kubelet of ${namesOf(use.inUseOn)} has the volume in use (node.status.volumesInUse)`;
+  if (use.attachedTo.length > 0) {
+    return `the volume is attached to ${namesOf(use.attachedTo)} (node.status.volumesAttached)`;
   }
-  if (now.node === undefined) return 'the API does not know this node';
-  if (handle === undefined) return 'its PersistentVolume does not say which volume it is';
-  // csi_plugin.go GetVolumeName, volume/util GetUniqueVolumeName.
-  if (now.node.volumesInUse.includes(`kubernetes.io/csi/${guard.driver}^${handle}`))
-    return 'kubelet has the volume in use (node.status.volumesInUse)';
-  if (now.mounted) return 'the volume is mounted on this node';
-  return undefined;
+  return mounted ? 'the volume is mounted on this node' : undefined;
+}
+
+function namesOf([first = '', ...more]: readonly string[]): string {
+  return more.length === 0 ? first : `${first} and of ${more.length} more`;
 }
 
 async function check(action: Action, context: ActContext): Promise<Check> {
@@ -38,20 +46,16 @@ async function check(action: Action, context: ActContext): Promise<Check> {
   if (now.found === undefined) return { already: 'it is gone already' };
   const why = againstDeletion(guard, { ...now, found: now.found });
   if (why !== undefined) return { surprise: changed(action, why) };
-  const { attached, deletingSinceNs } = now.found.attachment;
-  const going = deletingSinceNs === undefined ? '' : ', being deleted';
-  return { go: true, read: `attached=${attached}${going}; not in volumesInUse, not mounted on this node` };
+  const error = now.found.attachment.attachError?.message ?? '';
+  return { go: true, read: `attached=false, ${error}; in no node's volumesInUse, not mounted on this node` };
 }
 
 async function perform(action: Action, context: ActContext): Promise<Done> {
   const guard = guardOf(action);
-  const { found, node, mounted } = await read(guard, context);
+  const { found, use, mounted } = await read(guard, context);
   if (found === undefined) return { result: 'already', why: 'it was gone already' };
-  const why = againstDeletion(guard, { found, node, mounted });
+  const why = againstDeletion(guard, { found, use, mounted });
   if (why !== undefined) throw changed(action, why);
-  if (found.attachment.deletingSinceNs !== undefined) {
-    return { result: 'already', why: 'it is being deleted already; its finalizer is the attacher’s, and stays' };
-  }
   const { resourceVersion } = found;
   try {
     await within(deadlineOf(guard, context), () =>
@@ -67,8 +71,13 @@ async function perform(action: Action, context: ActContext): Promise<Done> {
 function read(guard: DeleteAttachmentGuard, context: ActContext) {
   const storage = storageOf(context.world);
   return within(deadlineOf(guard, context), async () => {
-    const [found, node] = await Promise.all([storage.readAttachment(guard.name), storage.readNodeObject()]);
-    return { found, node, mounted: found === undefined || (await storage.isMounted(found)) };
+    const found = await storage.readAttachment(guard.name);
+    if (found === undefined) return { found, use: undefined, mounted: true };
+    const { handle } = found;
+    // csi_plugin.go GetVolumeName, volume/util GetUniqueVolumeName.
+    const name = handle === undefined ? undefined : `kubernetes.io/csi/${guard.driver}^${handle}`;
+    const use = name === undefined ? undefined : await storage.readVolumeUse(name);
+    return { found, use, mounted: await storage.isMounted(found) };
   });
 }
 

@@ -3,6 +3,7 @@ import { connectCri } from '../cri/connect.ts';
 import { type ExitCode, SandwardenError } from '../model/errors.ts';
 import { systemCgroupFs } from '../observe/cgroup/cgroup-fs.ts';
 import { readCgroups } from '../observe/cgroup/cgroups.ts';
+import { kubeletCgroupRoot } from '../observe/cgroup/kubelet-root.ts';
 import { run as runProgram } from '../observe/child.ts';
 import { systemClock } from '../observe/clock.ts';
 import { findEndpoint } from '../observe/endpoint.ts';
@@ -28,7 +29,10 @@ function thisNode(args: Args, io: Io): AnchorNode {
     files: new Rooted(),
     clock: systemClock(),
     openSystemd: () => openSystemd(runProgram),
-    readTree: () => readCgroups(systemCgroupFs()),
+    readTree: async () => {
+      const cgroupRoot = await kubeletCgroupRoot();
+      return readCgroups(systemCgroupFs(), cgroupRoot === undefined ? {} : { cgroupRoot });
+    },
     listPods: async () => {
       const { endpoint } = await findEndpoint({ env: io.env, ...(flag === undefined ? {} : { flag }) });
       const cri = connectCri(endpoint);

@@ -38,7 +38,7 @@ export interface AnchorNode {
   readonly clock: Pick<Clock, 'uptimeNs'>;
   openSystemd(): Promise<SystemdBus>;
   /** Throws as readCgroups does. */
-  readTree(): CgroupFacts;
+  readTree(): Promise<CgroupFacts>;
   /** Those of the runtime, the ones that are up first. */
   listPods(): Promise<readonly NamedPod[]>;
 }
@@ -86,7 +86,7 @@ type Wanted = { readonly one: AnchorTarget } | { readonly node: readonly string[
 async function targetOf(node: AnchorNode, args: Asked): Promise<Wanted> {
   const [pod, slice] = [args.value('pod'), args.value('slice')];
   if (slice !== undefined) return { one: sliceTarget(slice) };
-  const tree = node.readTree();
+  const tree = await node.readTree();
   if (pod === undefined) return { node: nodeSlices(tree) };
   return { one: await podTarget(pod, tree, node.listPods) };
 }
@@ -105,8 +105,8 @@ async function hold(node: AnchorNode, bus: SystemdBus, wanted: Wanted, untilRebo
 }
 
 /** What the pods of a held slice lack all the same. hugetlb is kubelet's to hand down, with a class's first pod. */
-function withMissing(node: AnchorNode, held: readonly Omit<HeldSlice, 'missing'>[]): HeldSlice[] {
-  const { pods } = node.readTree();
+async function withMissing(node: AnchorNode, held: readonly Omit<HeldSlice, 'missing'>[]): Promise<HeldSlice[]> {
+  const { pods } = await node.readTree();
   return held.map((each) => {
     const mine = pods.filter(({ path }) => path.split('/').slice(-2).includes(each.slice));
     return { ...each, missing: [...new Set(mine.flatMap((pod) => pod.missing))] };

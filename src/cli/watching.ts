@@ -2,10 +2,12 @@ import type { Clock } from '../model/clock.ts';
 import type { ControllerChanges } from '../model/controller-changes.ts';
 import { limits } from '../model/limits.ts';
 import type { Observed } from '../model/observed.ts';
+import { kubeletCgroupRoot } from '../observe/cgroup/kubelet-root.ts';
 import { systemClock } from '../observe/clock.ts';
 import { observed } from '../observe/unknown.ts';
-import { type OpenedWatch, watchControllers } from '../watch/controllers/open.ts';
+import { type Kernel, type OpenedWatch, watchControllers } from '../watch/controllers/open.ts';
 import type { MissingControllers, WatchEvent } from '../watch/controllers/watch.ts';
+import { systemWatchFs } from '../watch/controllers/watch-fs.ts';
 import type { Args } from './frame/command.ts';
 import { readDuration } from './frame/duration.ts';
 import type { Io } from './frame/io.ts';
@@ -28,12 +30,24 @@ export interface WatchFor {
   readonly forMs?: number;
   readonly onStart?: (opened: OpenedWatch) => void;
   readonly onEvent?: (event: WatchEvent) => void;
+  /** A prefix of every path, and another kernel, for tests. */
+  readonly root?: string;
+  readonly kernel?: Kernel;
 }
 
 /** Watches until the time is over, Ctrl-C, or the reader of stdout has gone. Throws what the watch throws. */
-export async function watchFor({ clock, io, forMs, onStart, onEvent = () => {} }: WatchFor): Promise<Watched> {
+export async function watchFor(what: WatchFor): Promise<Watched> {
+  const { clock, io, forMs, onStart, onEvent = () => {}, root, kernel } = what;
   const ended = Promise.withResolvers<WatchEnd>();
-  const opened = watchControllers({ clock, onEvent, onError: ended.reject });
+  const cgroupRoot = await kubeletCgroupRoot(root);
+  const opened = watchControllers({
+    clock,
+    onEvent,
+    onError: ended.reject,
+    fs: systemWatchFs(root),
+    ...(cgroupRoot === undefined ? {} : { cgroupRoot }),
+    ...(kernel === undefined ? {} : { kernel }),
+  });
   const stop = new AbortController();
   const restore = io.onInterrupt(() => ended.resolve('interrupted'));
   io.stdout.whenGone?.(() => ended.resolve('reader-gone'));

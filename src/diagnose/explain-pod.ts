@@ -1,6 +1,7 @@
-import { podCgroupPath } from '../model/cgroup-names.ts';
+import { cgroupRootParts, podCgroupPath } from '../model/cgroup-names.ts';
 import { cgroupDrivers, type PodCgroup, qosClasses } from '../model/cgroups.ts';
 import { newestFirst, type SandboxOrder } from '../model/kubelet-choice.ts';
+import { valueOr } from '../model/observed.ts';
 import type { PodBranch, PodExplanation } from '../model/pod-explanation.ts';
 import { cgroupOf, holdersOf, treeOf } from './cgroup-facts.ts';
 import { judge } from './explain-branches.ts';
@@ -42,12 +43,14 @@ function placesOf(view: PodView, id: string): Readonly<Record<SandboxOrder, numb
 function expectedCgroups(facts: Facts, view: PodView): PodExplanation['cgroups'] {
   const tree = treeOf(facts);
   const found = tree?.pods.filter((each) => each.uid === view.uid) ?? [];
+  const { kubeletConfig } = facts.snapshot;
+  const root = cgroupRootParts(kubeletConfig && valueOr(kubeletConfig, undefined)?.cgroupRoot);
   const classes = [view.pod?.qos ?? found[0]?.qos].filter((each) => each !== undefined);
   return cgroupDrivers.flatMap((driver) => {
     const here = found.find((each) => each.driver === driver);
     const paths =
       here === undefined
-        ? (classes.length > 0 ? classes : qosClasses).map((qos) => podCgroupPath(driver, qos, view.uid))
+        ? (classes.length > 0 ? classes : qosClasses).map((qos) => podCgroupPath(driver, qos, view.uid, root))
         : [here.path];
     const finds = tree === undefined ? 'unknown' : here === undefined ? 'nothing' : 'directory';
     return paths.map((path) => ({ driver, path, finds, missing: here?.missing ?? [] }));

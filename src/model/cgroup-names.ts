@@ -5,6 +5,11 @@ import type { CgroupDriver, QosClass } from './cgroups.ts';
  * pod_container_manager_linux.go GetPodContainerName.
  */
 
+/** The parts of kubelet's `--cgroup-root` (container_manager_linux.go ParseCgroupfsToCgroupName); none for `/`. */
+export function cgroupRootParts(cgroupRoot = ''): string[] {
+  return cgroupRoot.split('/').filter((each) => each !== '' && each !== '.' && each !== '..');
+}
+
 /**
  * The path of a QoS class below kubelet's `--cgroup-root` (`[]` is `/`, `['foo']` is `/foo`); guaranteed pods are
  * directly in `kubepods`.

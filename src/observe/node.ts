@@ -21,6 +21,7 @@ import type { KubeletConfigFacts, RuntimeConfigFacts } from '../model/runtime-co
 import { type Snapshot, snapshotFormat } from '../model/snapshot.ts';
 import { observeBoots } from './boots.ts';
 import { observeCgroups } from './cgroup/cgroups.ts';
+import { kubeletCgroupRoot } from './cgroup/kubelet-root.ts';
 import { type Run, run } from './child.ts';
 import { observeClock } from './clock.ts';
 import { observeConfigs } from './config/look.ts';
@@ -99,6 +100,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
   const { readKubelet, runtimeLog } = logReaders(options, node, layout);
   const kubeletLog = (sources.kubeletLog ?? readKubelet)();
   const unit = async () => observeUnit((await layout()).units, valueOr(await node, undefined), runner);
+  const kubeletFacts = memo(sources.kubelet ?? (async () => findKubelet(await processes(), root)));
   const boots = async () => observeBoots(valueOr(await node, undefined)?.bootId, runner);
   const [facts, cri, log, ...rest] = await Promise.all([
     node,
@@ -109,9 +111,9 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     (sources.runtimeUnit ?? unit)(),
     (sources.runtimeLog ?? runtimeLog)(),
     (sources.processes ?? (async () => observeProcesses(await processes(), socket, root)))(),
-    (sources.kubelet ?? (async () => findKubelet(await processes(), root)))(),
+    kubeletFacts(),
     (sources.units ?? (() => observeUnits(root)))(),
-    cgroupsHere(options),
+    cgroupsHere(options, kubeletFacts),
     kernelHere(options, node),
     podsHere(options, node),
     observeStorage(options, node, processes),
@@ -251,13 +253,18 @@ async function podsHere(options: ObserveOptions, node: Promise<Observed<NodeFact
 }
 
 /** The cgroups of this machine; whose node facts are not this machine's has none here. */
-async function cgroupsHere({ sources, root, run: runner, allCgroups }: ObserveOptions): Promise<Snapshot['cgroups']> {
+async function cgroupsHere(
+  { sources, root, run: runner, allCgroups }: ObserveOptions,
+  kubelet: () => Promise<Observed<KubeletFacts>>,
+): Promise<Snapshot['cgroups']> {
   if (sources?.cgroups) return sources.cgroups();
   if (sources?.node) return undefined;
+  const cgroupRoot = await kubeletCgroupRoot(root, await kubelet());
   return observeCgroups({
     ...(root ? { root } : {}),
     ...(runner ? { run: runner } : {}),
     ...(allCgroups ? { all: true } : {}),
+    ...(cgroupRoot === undefined ? {} : { cgroupRoot }),
   });
 }
 

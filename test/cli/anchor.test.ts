@@ -62,7 +62,7 @@ async function typed(
       if (bus instanceof SandwardenError) throw bus;
       return bus;
     },
-    readTree: () => ('required' in tree ? tree : readCgroups(fakeTree(tree))),
+    readTree: async () => ('required' in tree ? tree : readCgroups(fakeTree(tree))),
     listPods: async () => pods,
   };
   const code = await anchor(node, request.args, io);

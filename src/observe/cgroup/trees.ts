@@ -1,4 +1,4 @@
-import { cgroupPath } from '../../model/cgroup-names.ts';
+import { cgroupPath, cgroupRootParts } from '../../model/cgroup-names.ts';
 import { type CgroupDriver, cgroupDrivers } from '../../model/cgroups.ts';
 import { limits } from '../../model/limits.ts';
 import type { CgroupFs } from './cgroup-fs.ts';
@@ -16,7 +16,7 @@ export interface PodsTree {
  * directory at the top. Two of them where the driver was changed and the node has not been rebooted since.
  */
 export function findTrees(fs: CgroupFs, base: string, cgroupRoot?: string): PodsTree[] {
-  const given = cgroupRoot?.split('/').filter((each) => each !== '') ?? [];
+  const given = cgroupRootParts(cgroupRoot);
   const there = treesBelow(fs, base, given);
   if (there.length > 0 || given.length > 0) return there;
   const top = (fs.directories(base) ?? []).slice(0, limits.cgroupSearched);

@@ -33,12 +33,14 @@ export function watchControllers(options: {
   readonly clock: Clock;
   readonly onEvent: (event: WatchEvent) => void;
   readonly onError: (error: Error) => void;
+  /** kubelet's `--cgroup-root`, where it is known. */
+  readonly cgroupRoot?: string;
   readonly fs?: WatchFs;
   /** The kernel; tests put another one in its place. */
   readonly kernel?: Kernel;
 }): OpenedWatch {
   const { fs = systemWatchFs(), kernel = linux } = options;
-  refuseWhatHasNoSlices(fs);
+  refuseWhatHasNoSlices(fs, options.cgroupRoot);
   const bootId = plainBootId(fs.read('/proc/sys/kernel/random/boot_id') ?? '');
   const parts = {
     ...options,
@@ -56,7 +58,7 @@ export function watchControllers(options: {
   }
 }
 
-function refuseWhatHasNoSlices(fs: WatchFs): void {
+function refuseWhatHasNoSlices(fs: WatchFs, cgroupRoot: string | undefined): void {
   const { mode } = cgroupMounts(fs);
   if (mode !== 'v2') {
     const what = mode === 'v1' ? 'cgroup v1' : 'cgroup v1 beside a unified tree (hybrid)';
@@ -64,5 +66,5 @@ function refuseWhatHasNoSlices(fs: WatchFs): void {
       hint: "kubelet only asks whether a pod's directories are there: 'sandwarden cgroups' shows them.",
     });
   }
-  if (findTrees(fs, CGROUP_ROOT).length === 0) refuseOwnNamespace(fs);
+  if (findTrees(fs, CGROUP_ROOT, cgroupRoot).length === 0) refuseOwnNamespace(fs);
 }

@@ -29,7 +29,7 @@ export function watchedSlices(fs: CgroupFs, base: string, cgroupRoot?: string): 
 
 /** Whether slices of pods come and go in this one, and not only pods. */
 export function holdsSlices(slice: WatchedSlice): boolean {
-  return slice.driver === undefined || /\/kubepods(\.slice)?$/.test(slice.path);
+  return slice.driver === undefined || /[/-]kubepods(\.slice)?$/.test(slice.path);
 }
 
 /** Whether a directory of this name in a slice can be, or hold, a slice that is watched. */

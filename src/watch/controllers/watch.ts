@@ -32,6 +32,8 @@ export interface WatchOptions {
   readonly bootId?: string;
   /** The cgroup2 mount. */
   readonly base: string;
+  /** kubelet's `--cgroup-root`, where it is known; without it the tree is looked for. */
+  readonly cgroupRoot?: string;
   readonly open: OpenWriteSource;
   readonly watchDirectory: WatchDirectory;
   readonly onEvent: (event: WatchEvent) => void;
@@ -217,10 +219,10 @@ export class ControllerWatch {
    */
   #scanOnce(tells: boolean): boolean {
     let armedAny = false;
-    const { fs, base } = this.#options;
+    const { fs, base, cgroupRoot } = this.#options;
     const at = this.#now();
     const seen = new Set<string>();
-    for (const slice of watchedSlices(fs, base)) {
+    for (const slice of watchedSlices(fs, base, cgroupRoot)) {
       seen.add(slice.path);
       const inode = fs.inode(`${base}${slice.path === '/' ? '' : slice.path}/cgroup.subtree_control`);
       const armed = this.#armed.get(slice.path) ?? {

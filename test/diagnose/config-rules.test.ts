@@ -275,6 +275,10 @@ describe('SW507', () => {
       'SW507 info nodeadm-config.service',
     ]);
   });
+  test('ordered after the runtime: said only where it made a difference', async () => {
+    assert.deepEqual(said(await withWriter({ orderedAfter: true }, false)), ['SW507 error nodeadm-config.service']);
+    assert.deepEqual(said(await withWriter({ orderedAfter: true }, true)), []);
+  });
   test('ordered, or not run in this boot: nothing', async () => {
     assert.deepEqual(await withWriter({ orderedBefore: true }, false), []);
     const { startedUs: _, doneUs: __, ...idle } = writer;

@@ -19,7 +19,8 @@ with its defaults, in which SystemdCgroup is false. The files look right either 
 
 \`nodeadm-config.service\` and \`nodeadm-run.service\` (EKS, Amazon Linux 2023) have no order towards
 \`containerd.service\`: an image that enables containerd at boot, or user data that starts it, loses the race.
-Tools that write it and then restart the runtime themselves (nvidia-ctk, kata-deploy) do so a moment later.
+Tools that write it and then restart the runtime themselves (nvidia-ctk, kata-deploy) do so a moment later. What is
+ordered after the runtime and made no difference is not told.
 
 An order is enough: \`After=\` in a drop-in of the runtime, without \`Requires=\`.`,
   evidence: 'the unit, what it runs, its order, when it ran at this boot and when the runtime was started',
@@ -40,6 +41,8 @@ function findingOf(facts: Facts, writer: ConfigWriter): Finding[] {
   if (startedUs === undefined || runtimeStartedUs === undefined) return [];
   const lost = (doneUs ?? startedUs) > runtimeStartedUs;
   const stale = lost && isStale(facts);
+  // Whoever is ordered after the runtime does not race it: it restarts the runtime itself, or only reads.
+  if (writer.orderedAfter === true && !stale) return [];
   const at = (moment: bigint) => describeDuration(moment * 1_000n);
   const ended = doneUs === undefined ? 'and has not ended' : `and was done ${at(doneUs)} after`;
   const ran = `${unit} was started ${at(startedUs)} after the boot ${ended}; ${runtimeUnit} at ${at(runtimeStartedUs)}`;

@@ -7,12 +7,15 @@ import { inParallel } from '../pool.ts';
 import { readText } from '../read-file.ts';
 import { linesOf } from '../units.ts';
 import { observed } from '../unknown.ts';
+import { stageOfUnit, userDataLine } from './cloud-init.ts';
 import { startsUnits } from './writer-starts.ts';
+import { writesBelow } from './writes.ts';
 
 /** A unit as `systemctl show` tells: what it is ordered after in force, and when it ran in this boot. */
 export interface ShownUnit {
   readonly id: string;
   readonly after: readonly string[];
+  readonly before: readonly string[];
   /** The words of its ExecStart lines. */
   readonly commands: readonly string[];
   readonly fragment: string;
@@ -22,9 +25,15 @@ export interface ShownUnit {
 }
 
 const properties = [
-  'Id,LoadState,After,ExecStartPre,ExecStart,ExecStartPost,FragmentPath,InactiveExitTimestampMonotonic',
+  'Id,LoadState,After,Before,ExecStartPre,ExecStart,ExecStartPost,FragmentPath,InactiveExitTimestampMonotonic',
   'ActiveEnterTimestampMonotonic,InactiveEnterTimestampMonotonic,ExecMainStartTimestampMonotonic',
 ].join(',');
+
+/**
+ * What an order can lead by way of. Mounts are not asked, as pods have thousands: an order by way of a mount is seen at
+ * both of its ends, in the Before= of the one and in the After= of the other.
+ */
+const asked = ['service', 'target', 'socket', 'path', 'timer', 'automount', 'swap'].map((each) => `*.${each}` as const);
 
 /**
  * The units that write the runtime's configuration, with their order towards the runtime's unit and how they ran at
@@ -38,15 +47,7 @@ export async function observeWriters(
   runner: Run,
 ): Promise<Observed<readonly ConfigWriter[]>> {
   // Without --all a pattern leaves out what is not active now, and a unit that writes at boot is over by then.
-  const argv = [
-    'systemctl',
-    'show',
-    '--all',
-    '--no-pager',
-    `--property=${properties}`,
-    '*.service',
-    '*.target',
-  ] as const;
+  const argv = ['systemctl', 'show', '--all', '--no-pager', `--property=${properties}`, ...asked] as const;
   // It asks each unit for itself: many hundreds on a node in trouble, which is when it is slow.
   const answer = await observed(() => runner([...argv], { timeoutMs: limits.systemdCallsTimeoutMs }));
   if (!answer.known) return answer;
@@ -77,11 +78,7 @@ export async function observeWriters(
 
 /** The blocks of `systemctl show`, one a unit; what is not loaded is left out. */
 export function parseUnits(shown: string): ShownUnit[] {
-  return shown.split(/\n\n+/).flatMap((block) => {
-    const pairs = block.split('\n').map((line): [string, string] => {
-      const cut = line.indexOf('=');
-      return [line.slice(0, cut), line.slice(cut + 1)];
-    });
+  return blocksOf(shown).flatMap((pairs) => {
     const fields = new Map(pairs);
     const id = fields.get('Id');
     if (!id || (fields.has('LoadState') && fields.get('LoadState') !== 'loaded')) return [];
@@ -93,7 +90,8 @@ export function parseUnits(shown: string): ShownUnit[] {
     return [
       {
         id,
-        after: (fields.get('After') ?? '').split(' ').filter((each) => each !== ''),
+        after: namesIn(fields.get('After')),
+        before: namesIn(fields.get('Before')),
         commands: pairs
           .filter(([key]) => /^ExecStart(Pre|Post)?$/.test(key))
           .flatMap(([, value]) => /argv\[\]=([\s\S]*?) ; ignore_errors/.exec(value)?.[1] ?? []),
@@ -106,30 +104,53 @@ export function parseUnits(shown: string): ShownUnit[] {
   });
 }
 
+/** The properties of each unit. A command is printed with its own newlines, and with empty lines where it has them. */
+function blocksOf(shown: string): [string, string][][] {
+  const blocks: [string, string][][] = [[]];
+  let open: [string, string] | undefined;
+  for (const line of shown.split('\n')) {
+    if (open) open[1] += `\n${line}`;
+    else if (line === '') blocks.push([]);
+    else {
+      const cut = line.indexOf('=');
+      open = [line.slice(0, cut), line.slice(cut + 1)];
+      blocks.at(-1)?.push(open);
+    }
+    if (open && !isOpen(open[1], line)) open = undefined;
+  }
+  return blocks;
+}
+
+/** systemd's print_status_info ends a command with its state: `; ignore_errors=no ; start_time=… ; status=0/0 }`,
+ * with `flags=` for ExecStartEx. */
+function isOpen(value: string, lastLine: string): boolean {
+  return value.startsWith('{ path=') && !/ ; (?:ignore_errors|flags)=[^;]* ; .*\}$/.test(lastLine);
+}
+
+function namesIn(words = ''): string[] {
+  return words.split(' ').filter((each) => each !== '');
+}
+
 /** All that `unit` is ordered after, directly or by way of others. */
 export function orderedBefore(unit: ShownUnit, units: readonly ShownUnit[]): ReadonlySet<string> {
-  const byId = new Map(units.map((each) => [each.id, each]));
+  const after = new Map(units.map((each) => [each.id, [...each.after]]));
+  for (const each of units) {
+    for (const other of each.before) {
+      const known = after.get(other);
+      if (known) known.push(each.id);
+      else after.set(other, [each.id]);
+    }
+  }
   const found = new Set<string>();
-  const todo = [...unit.after];
+  const todo = [...(after.get(unit.id) ?? unit.after)];
   for (let id = todo.pop(); id !== undefined; id = todo.pop()) {
     if (found.has(id)) continue;
     found.add(id);
-    todo.push(...(byId.get(id)?.after ?? []));
+    todo.push(...(after.get(id) ?? []));
   }
   return found;
 }
 
-const tools = new RegExp(
-  [
-    'nodeadm\\s+(?:init|config|run)',
-    'nvidia-ctk\\s+runtime\\s+configure',
-    'nvidia-(?:container-)?toolkit',
-    'kata-deploy',
-    'containerd\\s+config\\s+(?:default|migrate)',
-  ]
-    .map((each) => `\\b${each}\\b`)
-    .join('|'),
-);
 const administrators = /^\/(?:etc|run|usr\/local\/lib)\/systemd\/system\//;
 const cloudInit = /^cloud-(?:init|config|final)(?:-\w+)?\.service$/;
 const userData = ['/var/lib/cloud/instance/user-data.txt', '/var/lib/cloud/instance/cloud-config.txt'];
@@ -138,39 +159,43 @@ type Reason = Pick<ConfigWriter, 'how' | 'at'>;
 
 async function reasonOf(unit: ShownUnit, configFile: string, root: string): Promise<Reason | undefined> {
   const folder = configFile.slice(0, configFile.lastIndexOf('/') + 1);
-  const names = (text: string) => tools.test(text) || (folder !== '/' && text.includes(folder));
+  const writes = (text: string) => writesBelow(folder, text);
   if (/^nodeadm-(?:config|run)\.service$/.test(unit.id))
     return { how: 'nodeadm writes the configuration of containerd' };
   if (cloudInit.test(unit.id)) {
-    // Which of cloud-init's stages runs it hangs on the module; user scripts are run by the last one.
-    if (unit.id !== 'cloud-final.service') return undefined;
-    for (const file of userData) {
-      const at = await lineIn(file, names, root);
-      if (at) return { how: 'the user data of cloud-init names it', at };
+    const stage = stageOfUnit(unit.id);
+    for (const file of stage === undefined ? [] : userData) {
+      const text = await textOf(file, root);
+      const line = text === undefined || stage === undefined ? undefined : userDataLine(text, stage, writes);
+      if (line !== undefined) return { how: 'the user data of cloud-init names it', at: { file, line } };
     }
     return undefined;
   }
-  const own = unit.commands.some(names);
+  const own = unit.commands.some(writes);
   if (own) {
-    const at = await lineIn(unit.fragment, (line) => /^Exec/.test(line) && names(line), root);
+    const at = await lineIn(unit.fragment, (line) => /^Exec/.test(line) && writes(line), root);
     return { how: 'its command names it', ...(at ? { at } : {}) };
   }
   if (!administrators.test(unit.fragment)) return undefined;
   for (const path of unit.commands.join(' ').match(/\/[\w./@+-]+/g) ?? []) {
-    const at = await lineIn(path, names, root);
+    const at = await lineIn(path, writes, root);
     if (at) return { how: 'a script that it runs names it', at };
   }
   return undefined;
 }
 
-/** The first line of a small text file that `names` it; a program is no text. */
-async function lineIn(file: string, names: (line: string) => boolean, root: string): Promise<FileLine | undefined> {
+/** The first line of a small text file that `writes`; a program is no text. */
+async function lineIn(file: string, writes: (line: string) => boolean, root: string): Promise<FileLine | undefined> {
+  const text = await textOf(file, root);
+  const line = linesOf(text ?? '').find((each) => writes(each.text));
+  return line && { file, line: line.line };
+}
+
+async function textOf(file: string, root: string): Promise<string | undefined> {
   if (file === '') return undefined;
   try {
     const text = await readText(`${root}${file}`, limits.unitFileBytes);
-    if (text === undefined || text.startsWith('\x7fELF')) return undefined;
-    const line = linesOf(text).find((each) => names(each.text));
-    return line && { file, line: line.line };
+    return text?.startsWith('\x7fELF') ? undefined : text;
   } catch (error) {
     if (isSandwardenError(error, 'ERR_FILE', 'ERR_FORBIDDEN')) return undefined;
     throw error;

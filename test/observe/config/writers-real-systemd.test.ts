@@ -1,12 +1,13 @@
 // Goal: a unit that writes the runtime's configuration at boot is found after it is over, as it always is by the time
-// somebody looks. Method: the product's question, put to a systemd of the test's own.
+// somebody looks, whatever its command looks like, and what orders it is seen. Method: the product's question, put to a
+// systemd of the test's own.
 import assert from 'node:assert/strict';
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { type Run, run } from '../../../src/observe/child.ts';
 import { observeWriters } from '../../../src/observe/config/writers.ts';
-import { realSystemd, withoutSystemd } from '../../helpers/real-systemd.ts';
+import { type RealSystemd, realSystemd, withoutSystemd } from '../../helpers/real-systemd.ts';
 
 const runtime = 'containerd.service';
 const writer = 'setup.service';
@@ -14,12 +15,7 @@ const units = '/run/systemd/system';
 
 test('a oneshot that is over, of a real systemd', { skip: withoutSystemd, timeout: 120_000 }, async () => {
   await using systemd = await realSystemd();
-  const write = async (path: string, text: string) => {
-    const at = `${systemd.root()}${path}`;
-    await mkdir(dirname(at), { recursive: true });
-    await writeFile(at, text);
-    await chmod(at, 0o755);
-  };
+  const write = writerOf(systemd);
   await write(`${units}/${runtime}`, '[Service]\nExecStart=/bin/sleep 1000\n');
   await write(`${units}/${writer}`, '[Service]\nType=oneshot\nExecStart=/run/setup\n');
   await write('/run/setup', '#!/bin/sh\n# says where\ntrue /etc/containerd/config.toml\n');
@@ -33,14 +29,60 @@ test('a oneshot that is over, of a real systemd', { skip: withoutSystemd, timeou
       ? true
       : undefined,
   );
-  // The product's own way to run a program: what it keeps of the output is part of the question.
-  const beside: Run = (argv, options) => run(systemd.argv(...argv), options);
-  const answer = await observeWriters(runtime, '/etc/containerd/config.toml', systemd.root(), beside);
-  assert.ok(answer.known);
-  const [found] = answer.value;
+  const writers = await observed(systemd);
+  const [found] = writers;
   assert.deepEqual(
-    answer.value.map((each) => [each.unit, each.orderedBefore, each.at]),
+    writers.map((each) => [each.unit, each.orderedBefore, each.at]),
     [[writer, false, { file: '/run/setup', line: 3 }]],
   );
   assert.ok(found?.startedUs && found.doneUs && found.runtimeStartedUs, 'when both ran');
 });
+
+test('units of many forms, of a real systemd', { skip: withoutSystemd, timeout: 120_000 }, async () => {
+  await using systemd = await realSystemd();
+  const write = writerOf(systemd);
+  const config = '/etc/containerd/config.toml';
+  const oneshot = (command: string, unit = '') => `[Unit]\n${unit}\n[Service]\nType=oneshot\nExecStart=${command}\n`;
+  const found = {
+    // systemctl prints its newlines as they are: an empty line in it, and one that looks like the block of a unit.
+    'heredoc.service': oneshot(`/bin/sh -c "cat >/x <<E\\nversion = 2\\n\\nId=${runtime}\\nE\\ncp /x ${config}"`),
+    'by-socket.service': oneshot(`/bin/cp /x ${config}`, 'Before=by.socket'),
+    'by-mount.service': oneshot(`/bin/cp /x ${config}`, 'Before=srv-by.mount'),
+    'template@.service': oneshot('/bin/cp /srv/%i /etc/containerd/%i.toml'),
+  };
+  const others = {
+    'reader.service': oneshot(`/bin/sh -c "cat ${config}"`, `After=${runtime}`),
+    'by.socket': `[Unit]\nBefore=${runtime}\n[Socket]\nListenStream=/run/by.sock\nService=by-socket.service\n`,
+    'srv-by.mount': `[Unit]\nBefore=${runtime}\n[Mount]\nWhat=tmpfs\nType=tmpfs\nWhere=/srv/by\n`,
+    [runtime]: '[Service]\nExecStart=/bin/sleep 1000\n',
+  };
+  for (const [name, text] of Object.entries({ ...found, ...others })) await write(`${units}/${name}`, text);
+  const loaded = Object.keys({ ...found, ...others }).map((each) => each.replace('@', '@config'));
+  // What nothing that is loaded names is not loaded either.
+  await write(`${units}/hold.service`, `[Unit]\nAfter=${loaded.join(' ')}\n[Service]\nExecStart=/bin/sleep 1000\n`);
+  await systemd.run('systemctl', 'daemon-reload');
+  await systemd.run('systemctl', 'start', '--job-mode=ignore-dependencies', 'hold.service');
+  const writers = await observed(systemd);
+  assert.deepEqual(
+    writers.map((each) => `${each.unit} ${each.orderedBefore ? 'before' : 'free'}`),
+    ['by-mount.service before', 'by-socket.service before', 'heredoc.service free', 'template@config.service free'],
+  );
+  assert.deepEqual(writers[3]?.at, { file: `${units}/template@.service`, line: 5 });
+});
+
+function writerOf(systemd: RealSystemd) {
+  return async (path: string, text: string) => {
+    const at = `${systemd.root()}${path}`;
+    await mkdir(dirname(at), { recursive: true });
+    await writeFile(at, text);
+    await chmod(at, 0o755);
+  };
+}
+
+async function observed(systemd: RealSystemd) {
+  // The product's own way to run a program: what it keeps of the output is part of the question.
+  const beside: Run = (argv, options) => run(systemd.argv(...argv), options);
+  const answer = await observeWriters(runtime, '/etc/containerd/config.toml', systemd.root(), beside);
+  assert.ok(answer.known);
+  return answer.value;
+}

@@ -14,8 +14,10 @@ export interface CauseNode {
   readonly startNs: bigint | null;
   /** null: it still goes on. */
   readonly endNs: bigint | null;
-  /** What it is about: `pod:default/web`, `namespace:longhorn-system`, `driver:NAME`, `task:runc`. */
+  /** What it is about: `pod:default/web`, `plugin:longhorn-system/x`, `driver:NAME`, `task:runc`. */
   readonly objects: ReadonlySet<string>;
+  /** What it may be about, as far as one can tell: shared, it makes a cause possible and never more. */
+  readonly maybe?: ReadonlySet<string>;
 }
 
 /** One way in which something can cause something else. */
@@ -38,6 +40,8 @@ export interface HeldCause {
   readonly rule: CauseRule;
   /** What the two share: `pod default/web`; absent where the rule asks for nothing. */
   readonly shared?: string;
+  /** Whether the two share it is not certain: a candidate to name, on which nothing may be built. */
+  readonly possible?: true;
   /** How long after the cause's beginning the effect began, nanoseconds; null where one of the dates is not known. */
   readonly lagNs: bigint | null;
 }
@@ -69,17 +73,58 @@ export const causeRules: readonly CauseRule[] = [
     causes: [...ghostCodes, 'SW103', 'SW106', 'SW703'],
     effects: ['SW301', 'SW302'],
     because: 'the node plugin of the driver is one of the pods that cannot start',
-    shares: ['pod', 'driver'],
+    // Only the plugin's own pod: that a pod which waits for a volume cannot start either keeps no driver away.
+    shares: ['plugin'],
     withinMs: 30 * MINUTE,
-    decidedBy: 'remove the dead sandbox: the plugin starts and its socket appears, or it does not',
+    decidedBy: 'mend what holds up the plugin: it starts and its socket appears, or it does not',
   },
   {
-    causes: ['SW301', 'SW302', 'SW304'],
+    causes: ['SW105', 'SW701'],
+    effects: ['SW301'],
+    because: 'the node plugin of the driver is run by the runtime, which does not come up',
+    shares: ['plugin'],
+    withinMs: 30 * MINUTE,
+    decidedBy: 'bring the runtime up: the socket answers, or it does not',
+  },
+  {
+    causes: ['SW302'],
+    effects: ['SW301'],
+    because: 'a plugin that cannot start opens no socket; the file that may be there is of one that is dead',
+    shares: ['plugin', 'driver'],
+    withinMs: 30 * MINUTE,
+    decidedBy: 'mend what holds up the plugin: its socket appears, or it does not',
+  },
+  {
+    causes: ['SW301', 'SW302'],
     effects: ['SW303', 'SW401'],
     because: 'the sidecars of the driver end at once without its socket, and are started again and again',
-    shares: ['pod', 'driver', 'sidecars'],
+    shares: ['driver', 'sidecars'],
     withinMs: 30 * MINUTE,
     decidedBy: 'their last words: `crictl logs` names the socket, or something else',
+  },
+  {
+    causes: ['SW301', 'SW303'],
+    effects: ['SW305'],
+    because: 'the attacher that should attach or let go of the volume goes through that socket',
+    shares: ['attacher'],
+    withinMs: 30 * MINUTE,
+    decidedBy: 'the error of the VolumeAttachment, and the log of the attacher',
+  },
+  {
+    causes: ['SW301', 'SW302', 'SW303', 'SW304', 'SW305'],
+    effects: ['SW306'],
+    because: 'kubelet starts nothing of a pod before its volumes are attached and mounted through their driver',
+    shares: ['waiting'],
+    withinMs: 30 * MINUTE,
+    decidedBy: 'the events of the pod: they name the volume and the driver',
+  },
+  {
+    causes: ghostCodes,
+    effects: ['refused'],
+    because: 'a name is reserved as long as its sandbox is there, dead or alive',
+    shares: ['sandbox'],
+    withinMs: 30 * MINUTE,
+    decidedBy: 'the id of the holder in the words of the refusal',
   },
   {
     causes: ['SW303'],
@@ -169,11 +214,33 @@ export function causesOf(
   return held.sort((a, b) => rank(a) - rank(b) || compare(a.lagNs, b.lagNs));
 }
 
+/** The shortest way from `effect` back to what `isStart` names, first cause first; by the causes that are given. */
+export function pathTo<Node extends CauseNode>(
+  effect: Node,
+  causes: (of: Node) => readonly { readonly cause: Node }[],
+  isStart: (node: Node) => boolean,
+): Node[] | undefined {
+  const seen = new Set([effect.id]);
+  let paths: [Node, ...Node[]][] = [[effect]];
+  while (paths.length > 0) {
+    const next: [Node, ...Node[]][] = [];
+    for (const path of paths) {
+      for (const { cause } of causes(path[0])) {
+        if (seen.has(cause.id)) continue;
+        seen.add(cause.id);
+        if (isStart(cause)) return [cause, ...path];
+        next.push([cause, ...path]);
+      }
+    }
+    paths = next;
+  }
+  return undefined;
+}
+
 function hold(cause: CauseNode, effect: CauseNode, rule: CauseRule): HeldCause | undefined {
   if (!rule.causes.includes(cause.code) || !rule.effects.includes(effect.code)) return undefined;
-  const shared = [...effect.objects].find((each) => {
-    return cause.objects.has(each) && rule.shares.includes(each.slice(0, each.indexOf(':')));
-  });
+  const certain = sharedOf(cause.objects, effect.objects, rule);
+  const shared = certain ?? sharedOf(about(cause), about(effect), rule);
   if (rule.shares.length > 0 && shared === undefined) return undefined;
   const lagNs = cause.startNs === null || effect.startNs === null ? null : effect.startNs - cause.startNs;
   // Without dates nothing orders the two but what they share.
@@ -181,14 +248,29 @@ function hold(cause: CauseNode, effect: CauseNode, rule: CauseRule): HeldCause |
   if (lagNs !== null && lagNs < -SLACK_NS) return undefined;
   const overdue = cause.endNs !== null && effect.startNs !== null ? effect.startNs - cause.endNs : 0n;
   if (overdue > BigInt(rule.withinMs) * 1_000_000n) return undefined;
-  return { cause, rule, lagNs, ...(shared === undefined ? {} : { shared: shared.replace(':', ' ') }) };
+  const possible = shared !== undefined && certain === undefined;
+  return {
+    cause,
+    rule,
+    lagNs,
+    ...(shared === undefined ? {} : { shared: shared.replace(':', ' ') }),
+    ...(possible ? { possible } : {}),
+  };
+}
+
+function about({ objects, maybe }: CauseNode): ReadonlySet<string> {
+  return maybe === undefined ? objects : new Set([...objects, ...maybe]);
+}
+
+function sharedOf(a: ReadonlySet<string>, b: ReadonlySet<string>, { shares }: CauseRule): string | undefined {
+  return [...b].find((each) => a.has(each) && shares.includes(each.slice(0, each.indexOf(':'))));
 }
 
 // What is seen first is not always what was first: kubelet tells of a failure at its next sync.
 const SLACK_NS = 120n * 1_000_000_000n;
 
-function rank({ shared, lagNs }: HeldCause): number {
-  return (shared === undefined ? 2 : 0) + (lagNs === null ? 1 : 0);
+function rank({ shared, possible, lagNs }: HeldCause): number {
+  return (possible ? 4 : 0) + (shared === undefined ? 2 : 0) + (lagNs === null ? 1 : 0);
 }
 
 function compare(a: bigint | null, b: bigint | null): number {

@@ -1,12 +1,14 @@
 import type { Finding, Link } from '../model/finding.ts';
 import { valueOr } from '../model/observed.ts';
 import { bootClock } from './boot-clock.ts';
+import { causeNodes, ghostCodes, standingRefusals } from './cause-nodes.ts';
+import type { CauseNode } from './causes.ts';
 import { cgroupLinks, isOfCgroups } from './cgroup-chain.ts';
 import { csiLinks, endsTheChain } from './csi-chain.ts';
 import type { Facts } from './facts.ts';
 import { describeKubelet } from './ghost-finding.ts';
 import { spanOf } from './span.ts';
-import { hasStorm, stormLinks } from './storm-chain.ts';
+import { hasStorm, reasonsOf, stormLinks } from './storm-chain.ts';
 import { agoNs, describeDate, describeDuration } from './time.ts';
 
 /**
@@ -17,26 +19,30 @@ export function buildChain(facts: Facts, findings: readonly Finding[]): Link[] {
   const errors = findings.filter((each) => each.severity === 'error');
   if (errors.length === 0 && !hasStorm(findings)) return [];
   const codes = new Set(errors.map((each) => each.code));
+  const nodes = causeNodes(facts, findings);
   const links: (Link | undefined)[] = [
-    ...(hasGhost(codes) ? [endOfLastBoot(facts), clockBehind(facts), ghosts(facts, codes), kubeletStart(facts)] : []),
+    ...(hasGhost(codes)
+      ? [endOfLastBoot(facts), clockBehind(facts), ghosts(facts, codes, nodes), kubeletStart(facts)]
+      : []),
     networkDown(facts, codes),
     stopFails(facts, codes, errors),
     hungRequest(facts, codes, errors),
     ...(codes.has('SW105') || codes.has('SW701') ? [runtimeDown(facts, errors)] : []),
-    refused(facts),
+    refused(facts, nodes),
     ...cgroupLinks(facts, errors),
-    ...csiLinks(facts, findings),
-    ...stormLinks(facts, findings),
+    ...csiLinks(facts, findings, nodes),
+    ...stormLinks(facts, findings, nodes),
     podsDown(errors),
   ];
-  const ends = endsTheChain(findings);
+  const ends = endsTheChain(findings, nodes);
   const there = links.filter((each): each is Link => each !== undefined);
-  const last = there.findIndex((each) => each.code === ends?.code);
+  const isOf = (code: string) => (ghostCodes.includes(code) ? ghostCodes : [code]);
+  const last = there.findIndex((each) => isOf(ends?.code ?? '').includes(each.code ?? 'none'));
   return there.map((link, index) => (index === last && ends !== undefined ? { ...link, ends: ends.text } : link));
 }
 
 function hasGhost(codes: ReadonlySet<string>): boolean {
-  return ['SW101', 'SW102', 'SW104', 'SW109'].some((code) => codes.has(code));
+  return ghostCodes.some((code) => codes.has(code));
 }
 
 function endOfLastBoot(facts: Facts): Link | undefined {
@@ -66,7 +72,7 @@ function clockBehind(facts: Facts): Link | undefined {
   };
 }
 
-function ghosts(facts: Facts, codes: ReadonlySet<string>): Link | undefined {
+function ghosts(facts: Facts, codes: ReadonlySet<string>, nodes: readonly CauseNode[]): Link | undefined {
   const blocking = facts.cures.flatMap((cure) => cure.ghosts);
   if (blocking.length === 0 || facts.node === undefined) return undefined;
   const future = blocking.filter((each) => facts.node !== undefined && each.sandbox.createdAtNs > facts.node.wallNs);
@@ -79,6 +85,10 @@ function ghosts(facts: Facts, codes: ReadonlySet<string>): Link | undefined {
     text: `${count(blocking.length, 'dead sandbox', 'dead sandboxes')} came back with the runtime${dated}`,
     evidence: `NotReady in the listing, blocking; ${facts.kept.length} more NotReady block nothing`,
     ...(code === undefined ? {} : { code }),
+    ...reasonsOf(
+      nodes.find((each) => each.code === code),
+      nodes,
+    ),
   };
 }
 
@@ -150,18 +160,19 @@ function runtimeDown(facts: Facts, errors: readonly Finding[]): Link | undefined
   };
 }
 
-/** All refusals of the pods that are refused still: the first of them tells since when. */
-function refused(facts: Facts): Link | undefined {
-  const standing = [...facts.pods.values()].filter((view) => view.errors.length > 0);
-  const uids = new Set(standing.map((view) => view.uid));
-  const log = valueOr(facts.snapshot.kubeletLog, undefined)?.nameHeld ?? [];
-  const errors = log.filter((each) => uids.has(each.asked.uid));
+function refused(facts: Facts, nodes: readonly CauseNode[]): Link | undefined {
+  const standing = [...facts.pods.values()].flatMap((view) => view.errors);
+  const errors = standingRefusals(facts);
   if (errors.length === 0) return undefined;
   const times = errors.reduce((sum, each) => sum + each.count, 0);
   return {
     ...spanOf(facts, errors),
     text: `the runtime refused kubelet ${count(times, 'time', 'times')}: the name is reserved`,
-    evidence: standing[0]?.errors[0]?.text ?? '',
+    evidence: standing[0]?.text ?? '',
+    ...reasonsOf(
+      nodes.find((each) => each.code === 'refused'),
+      nodes,
+    ),
   };
 }
 

@@ -1,13 +1,14 @@
 import type { Finding, Link } from '../model/finding.ts';
 import { describePod } from '../model/sandbox.ts';
-import { causesOf } from './causes.ts';
+import { causeId } from './cause-nodes.ts';
+import { type CauseNode, causesOf } from './causes.ts';
 import { type BackedOff, backedOff } from './csi-facts.ts';
 import type { Facts } from './facts.ts';
-import { causeNodes, describeCause, otherCause } from './storm-chain.ts';
+import { reasonsOf } from './storm-chain.ts';
 import { shortList } from './words.ts';
 
 /** The links from the node plugin that cannot start to the pods that wait for volumes, oldest first. */
-export function csiLinks(facts: Facts, findings: readonly Finding[]): Link[] {
+export function csiLinks(facts: Facts, findings: readonly Finding[], nodes: readonly CauseNode[]): Link[] {
   if (!findings.some((each) => /^SW30[1-6]$/.test(each.code) && each.severity === 'error')) return [];
   const links = [
     first(findings, 'SW302'),
@@ -18,7 +19,10 @@ export function csiLinks(facts: Facts, findings: readonly Finding[]): Link[] {
   ];
   return links
     .filter((each): each is Link => each !== undefined)
-    .map((link) => ({ ...link, ...causeOf(facts, findings, link.code ?? '') }));
+    .map((link) => {
+      const finding = findings.find((each) => each.code === link.code);
+      return { ...link, ...reasonsOf(nodeOf(finding, nodes), nodes) };
+    });
 }
 
 const noMoment = { at: null, agoNs: null, lastedNs: null } as const;
@@ -81,45 +85,65 @@ function waiting(findings: readonly Finding[]): Link | undefined {
   };
 }
 
-/** Why an earlier finding caused this one, and what else may have. */
-function causeOf(facts: Facts, findings: readonly Finding[], code: string): Pick<Link, 'because' | 'others'> {
-  const nodes = causeNodes(facts, findings);
-  const node = nodes.find((each) => each.code === code);
-  const [best, ...others] = node === undefined ? [] : causesOf(node, nodes);
-  return {
-    ...(best === undefined ? {} : { because: describeCause(best) }),
-    ...(others.length === 0 ? {} : { others: others.slice(0, 3).map(otherCause) }),
-  };
+function nodeOf(finding: Finding | undefined, nodes: readonly CauseNode[]): CauseNode | undefined {
+  return finding === undefined ? undefined : nodes.find((each) => each.id === causeId(finding));
 }
 
+/** What one can do something about: broken, what comes of it ends. */
+const breakable = [
+  'SW105',
+  'SW701',
+  'SW703',
+  'SW106',
+  'SW103',
+  'SW102',
+  'SW104',
+  'SW109',
+  'SW101',
+  'SW302',
+  'SW301',
+  'SW303',
+  'SW305',
+];
+
 /**
- * Which link, broken, ends the chain: the earliest finding that something can be done about; undefined where the chain
- * has nothing to do with volumes.
+ * Which link, broken, ends the chain: from the pods that wait back along the causes that hold, the first one that
+ * something can be done about. Undefined where the chain has nothing to do with volumes.
  */
-export function endsTheChain(findings: readonly Finding[]): { code: string; text: string } | undefined {
-  if (!findings.some((each) => /^SW30[1-6]$/.test(each.code) && each.severity === 'error')) return undefined;
-  const order = [
-    'SW105',
-    'SW701',
-    'SW703',
-    'SW106',
-    'SW103',
-    'SW102',
-    'SW104',
-    'SW109',
-    'SW101',
-    'SW301',
-    'SW303',
-    'SW305',
-  ];
-  for (const code of order) {
-    const mine = findings.filter((each) => each.code === code && each.severity === 'error');
+export function endsTheChain(
+  findings: readonly Finding[],
+  nodes: readonly CauseNode[],
+): { code: string; text: string } | undefined {
+  const errors = findings.filter((each) => each.severity === 'error');
+  const last = ['SW306', 'SW305', 'SW303', 'SW301', 'SW302'].flatMap(
+    (code) => errors.find((one) => one.code === code) ?? [],
+  );
+  for (const each of last) {
+    const root = rootOf(nodeOf(each, nodes), nodes);
+    const mine = root === undefined ? [] : errors.filter((one) => causeId(one) === root.id);
     const [finding] = mine;
     if (finding === undefined) continue;
-    const count = mine.length === 1 ? '' : `, ${mine.length} of them`;
-    return { code, text: `${code} (${finding.object.name}${count}): ${finding.remedy.text}` };
+    const same = errors.filter((one) => one.code === finding.code).length;
+    const count = same === 1 ? '' : `, ${same} of them`;
+    return { code: finding.code, text: `${finding.code} (${finding.object.name}${count}): ${finding.remedy.text}` };
   }
   return undefined;
+}
+
+/** The earliest cause that can be broken, by the likeliest cause of each. */
+function rootOf(start: CauseNode | undefined, nodes: readonly CauseNode[]): CauseNode | undefined {
+  let root: CauseNode | undefined;
+  const seen = new Set<string>();
+  for (let node = start; node !== undefined && !seen.has(node.id); ) {
+    seen.add(node.id);
+    if (isBreakable(node)) root = node;
+    node = causesOf(node, nodes).find((each) => !each.possible && isBreakable(each.cause))?.cause;
+  }
+  return root;
+}
+
+function isBreakable({ code }: CauseNode): boolean {
+  return breakable.includes(code);
 }
 
 function plain(text: string): string {

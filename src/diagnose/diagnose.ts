@@ -16,8 +16,10 @@ import { blindSpots, verdictOf } from './verdict.ts';
 export function diagnose(snapshot: Snapshot): Diagnosis {
   const facts = buildFacts(snapshot);
   const examined = catalogue.flatMap((rule) => rule.examine(facts));
-  const concluded = catalogue.flatMap((rule) => rule.conclude?.(facts, examined) ?? []);
-  const findings = [...examined, ...concluded].sort(byWeight);
+  // In the order of the codes, each over what was concluded before it: the loop (SW403) goes over SW302.
+  const found = [...examined];
+  for (const rule of catalogue) found.push(...(rule.conclude?.(facts, found) ?? []));
+  const findings = found.toSorted(byWeight);
   const state = stateOf(facts, findings);
   return {
     verdict: verdictOf(facts, findings, state),

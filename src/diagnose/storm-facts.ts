@@ -3,7 +3,7 @@ import { valueOr } from '../model/observed.ts';
 import type { Span } from '../model/records.ts';
 import { describePod } from '../model/sandbox.ts';
 import type { Facts } from './facts.ts';
-import { isCurrent } from './time.ts';
+import { agoNs, isCurrent } from './time.ts';
 
 /** A container that is made again and again. */
 export interface CrashLoop {
@@ -135,4 +135,35 @@ function minutesOf({ first, last }: Span): number {
   return (
     Number(us ? (last.monotonicUs ?? 0n) - (first.monotonicUs ?? 0n) : (last.wallNs - first.wallNs) / 1_000n) / 6e7
   );
+}
+
+/** The names of the CSI sidecars (kubernetes-csi), which charts and operators keep, with or without a prefix. */
+export function isSidecar(container: string): boolean {
+  return /(?:^|-)(?:attacher|provisioner|resizer|snapshotter|driver-registrar|liveness-?probe|health-monitor-controller)$/.test(
+    container,
+  );
+}
+
+/** Whether a task belongs to the making and ending of containers. */
+export function isOfContainers(task: string): boolean {
+  return /^(?:runc|crun|youki|containerd-shim|conmon|containerd)\b/.test(task);
+}
+
+/** Since when containers loop, as far as logs and dates reach. */
+export function churnStartNs(facts: Facts): bigint | null {
+  const { node, snapshot, sandboxById } = facts;
+  if (node === undefined) return null;
+  const loops = new Set(churnOf(facts).loops.map((each) => `${each.podUid} ${each.container}`));
+  const logged = [
+    ...(valueOr(snapshot.kubeletLog, undefined)?.backOffs ?? []).flatMap((each) =>
+      loops.has(`${each.podUid} ${each.container}`) ? [each.first] : [],
+    ),
+    ...(valueOr(snapshot.runtimeLog, undefined)?.creations ?? []).flatMap((each) =>
+      loops.has(`${sandboxById.get(each.sandboxId)?.uid} ${each.container}`) ? [each.first] : [],
+    ),
+  ];
+  const ages = logged.flatMap((each) => agoNs(each, node) ?? []);
+  // kubelet counts on over reboots, so the attempts of a container do not say since when it loops in this boot.
+  const oldest = ages.toSorted((a, b) => (a < b ? 1 : -1))[0];
+  return oldest === undefined ? null : node.uptimeNs - oldest;
 }

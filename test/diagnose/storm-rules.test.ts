@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { causeNodes } from '../../src/diagnose/cause-nodes.ts';
 import { type CauseNode, causeRules, causesOf } from '../../src/diagnose/causes.ts';
 import { diagnose } from '../../src/diagnose/diagnose.ts';
 import { buildFacts } from '../../src/diagnose/facts.ts';
@@ -171,11 +172,15 @@ describe('volumes as the cause of churn', () => {
   const sidecars = loops(['csi-attacher', 'csi-resizer', 'csi-snapshotter'], 10);
   const facts = buildFacts(snapshotOf(sidecars));
   const finding = (pod: string): Finding => ({
-    ...{ code: 'SW302', severity: 'error', object: { kind: 'driver', name: 'driver.longhorn.io' }, why: 'blocked' },
+    // As it is found without the API: the pod is known by its registrar, its driver is not.
+    ...{ code: 'SW302', severity: 'error', object: { kind: 'driver', name: pod }, why: 'blocked' },
     ...{ evidence: [], remedy: { tier: 'none', text: '' }, pods: [pod] },
   });
   const storm = sw401.examine(facts);
-  const because = (pod: string) => stormLinks(facts, [...storm, finding(pod)])[0]?.because;
+  const because = (pod: string) => {
+    const findings = [...storm, finding(pod)];
+    return stormLinks(facts, findings, causeNodes(facts, findings))[0]?.because;
+  };
 
   test("sidecars beside a driver's plugin that cannot start", () => {
     assert.match(
@@ -223,11 +228,13 @@ describe('causesOf', () => {
 describe('SW403', () => {
   const { sandboxes, containers } = loops(pods, 10);
   const ghost = sandbox('csi-plugin', 0, 'notready', -5_000);
+  // What makes it a node plugin, where the API does not say.
+  const registrar = container(ghost, { name: 'node-driver-registrar' });
   const stalling = kernel([trouble('rcu-expedited', 90, 300, 5)], [{ task: 'runc:[2:INIT]', count: 9 }]);
   const looping = (more: Partial<Snapshot>) =>
     snapshotOf({
       sandboxes: [...sandboxes, ghost],
-      containers,
+      containers: [...containers, registrar],
       errors: [nameHeld('csi-plugin', 0, ghost.id)],
       more: { boots: known([unclean, current]), ...stalling, ...more },
     });
@@ -238,7 +245,7 @@ describe('SW403', () => {
     assert.ok(finding, findings.map((each) => each.code).join(' '));
     assert.deepEqual(
       finding.evidence.map((each) => each.text.split(':')[0]),
-      ['reset', 'dead sandboxes', 'crash loops', 'stalls', 'what comes next'],
+      ['reset', 'dead sandboxes', 'volumes', 'crash loops', 'stalls', 'what comes next'],
     );
     assert.equal(finding.remedy.command, 'sandwarden heal');
     assert.deepEqual(finding.pods, ['default/csi-plugin']);
@@ -256,5 +263,60 @@ describe('SW403', () => {
     );
     none(snapshotOf({ sandboxes, containers, more: { boots: known([unclean, current]), ...stalling } }));
     none(looping({ containers: known([]) }));
+  });
+
+  describe('all of it is there, and one link does not hold', () => {
+    const told = (more: Partial<Snapshot>) => assert.equal(find(looping(more), 'SW403'), undefined);
+
+    test('the dead sandbox is of a pod that serves no driver', () => {
+      told({ containers: known(containers) });
+    });
+
+    test('what loops are pods of their own, and the hung tasks wait for an NFS server', () => {
+      const apps = loops(['blog', 'shop', 'wiki'], 10);
+      const stuck = kernel(
+        [trouble('hung-task', 90, 599, 5), trouble('nfs-silent', 90, 599, 5)],
+        [{ task: 'kworker/u8:2', count: 90 }],
+      );
+      const unrelated = sandbox('unrelated', 0, 'notready', -5_000);
+      const snapshot = snapshotOf({
+        sandboxes: [...apps.sandboxes, unrelated],
+        containers: apps.containers,
+        errors: [nameHeld('unrelated', 0, unrelated.id)],
+        more: { boots: known([unclean, current]), ...stuck },
+      });
+      const codes = diagnose(snapshot).findings.map((each) => each.code);
+      for (const code of ['SW101', 'SW201', 'SW401', 'SW402']) assert.ok(codes.includes(code), code);
+      assert.ok(!codes.includes('SW403'));
+    });
+
+    test('what loops beside the blocked plugin are no sidecars', () => {
+      const apps = containers.map((each) => ({ ...each, name: 'web' }));
+      told({ containers: known([...apps, registrar]) });
+    });
+
+    test('a controller that has its driver beside its sidecars has a socket of its own', () => {
+      const own = sandboxes.map((of) => container(of, { id: idOf(`own ${of.name}`), name: 'ebs-plugin' }));
+      told({ containers: known([...containers, ...own, registrar]) });
+    });
+
+    test('the kernel names other tasks where it stalls', () => {
+      told(kernel([trouble('rcu-expedited', 90, 300, 5)], [{ task: 'kworker/u8:2', count: 90 }]));
+    });
+
+    test('the dead sandbox is of this boot', () => {
+      const young = { ...ghost, createdAtNs: nowNs - seconds(300) };
+      told({ sandboxes: known([...sandboxes, young]) });
+    });
+  });
+
+  test('where the stalls may come of something else too, it does not promise their end', () => {
+    const both = kernel(
+      [trouble('hung-task', 9, 300, 5), trouble('nfs-silent', 3, 310, 10)],
+      [{ task: 'runc:[2:INIT]', count: 9 }],
+    );
+    const finding = find(looping(both), 'SW403');
+    assert.match(finding?.why ?? '', /the stalls may also come of something else \(nfs-silent\)\.$/);
+    assert.match(find(looping({}), 'SW403')?.why ?? '', /Without the dead sandboxes it ends now\.$/);
   });
 });

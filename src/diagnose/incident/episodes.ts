@@ -3,7 +3,7 @@ import { limits } from '../../model/limits.ts';
 import type { Moment } from '../../model/records.ts';
 import type { CauseNode } from '../causes.ts';
 import { countsInWords, isStallKind, thousands } from '../stall-facts.ts';
-import { isOfContainers, isSidecar } from '../storm-chain.ts';
+import { isOfContainers, isSidecar } from '../storm-facts.ts';
 import { describeDuration } from '../time.ts';
 import { Axis } from './axis.ts';
 import { loopRate } from './rates.ts';
@@ -109,7 +109,7 @@ function ghosts(boot: TimelineBoot, before: TimelineBoot | undefined, axis: Axis
     last: of.last,
     text: `${of.holders} dead ${of.holders === 1 ? 'sandbox' : 'sandboxes'} held names that kubelet asked for`,
     evidence: `refused ${thousands(of.count)} times: ${some(of.pods)}`,
-    objects: [...of.pods.map((each) => `pod:${each}`), ...(before === undefined ? [] : [endOf(before)])],
+    objects: [...of.pods.map((each) => `plugin:${each}`), ...(before === undefined ? [] : [endOf(before)])],
   };
   return [episode(boot, axis, part)];
 }
@@ -126,7 +126,7 @@ function driver(boot: TimelineBoot, of: DriverEpisode, axis: Axis): Episode {
     evidence: `${blocked}told ${thousands(of.count)} times: ${of.text}`,
     objects: [
       `driver:${of.driver}`,
-      ...plugins.flatMap((each) => [`pod:${each}`, `sidecars:${each.slice(0, each.indexOf('/'))}`]),
+      ...plugins.flatMap((each) => [`plugin:${each}`, `sidecars:${each.slice(0, each.indexOf('/'))}`]),
     ],
   });
 }

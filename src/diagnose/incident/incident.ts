@@ -1,9 +1,9 @@
 import type { Link } from '../../model/finding.ts';
 import type { Incident, Timeline, TimelineBoot } from '../../model/incident.ts';
 import { limits } from '../../model/limits.ts';
-import { causesOf, type HeldCause } from '../causes.ts';
+import { causesOf, type HeldCause, pathTo } from '../causes.ts';
 import { isStallKind, thousands } from '../stall-facts.ts';
-import { describeCause, otherCause } from '../storm-chain.ts';
+import { reasonsFrom } from '../storm-chain.ts';
 import { describeDuration } from '../time.ts';
 import { type Episode, episodesOf } from './episodes.ts';
 import { loopRate, normalOf } from './rates.ts';
@@ -35,43 +35,22 @@ export function readIncident(timeline: Timeline): Incident {
 function roundsOf(episodes: readonly Episode[], causes: ReadonlyMap<string, readonly HeldCause[]>): Episode[][] {
   const byId = new Map(episodes.map((each) => [each.id, each]));
   const ghosts = episodes.filter((each) => each.code === 'SW101');
+  const causesIn = (of: Episode) =>
+    (causes.get(of.id) ?? []).flatMap((held) => {
+      const cause = byId.get(held.cause.id);
+      return cause === undefined || held.possible ? [] : [{ cause }];
+    });
   return ghosts.flatMap((end) => {
-    const path = pathTo(end, byId, causes);
+    const path = pathTo(end, causesIn, (each) => each.code === 'SW101' && each.bootId !== end.bootId);
     return path === undefined ? [] : [path];
   });
-}
-
-/** From `end` backwards, by breadth, to dead sandboxes of another boot; through at least crash loops or volumes. */
-function pathTo(
-  end: Episode,
-  byId: ReadonlyMap<string, Episode>,
-  causes: ReadonlyMap<string, readonly HeldCause[]>,
-): Episode[] | undefined {
-  const seen = new Set([end.id]);
-  let paths: Episode[][] = [[end]];
-  while (paths.length > 0) {
-    const next: Episode[][] = [];
-    for (const path of paths) {
-      for (const held of causes.get(path[0]?.id ?? '') ?? []) {
-        const cause = byId.get(held.cause.id);
-        if (!cause || seen.has(cause.id)) continue;
-        seen.add(cause.id);
-        const longer = [cause, ...path];
-        if (cause.code === 'SW101' && cause.bootId !== end.bootId) return longer;
-        next.push(longer);
-      }
-    }
-    paths = next;
-  }
-  return undefined;
 }
 
 /** In a loop the cause that closes it goes first; the others are shown too. */
 function linkOf(episode: Episode, held: readonly HeldCause[], loop: readonly Episode[]): Link {
   const before = loop[loop.indexOf(episode) - 1];
   const inLoop = before === undefined ? undefined : held.find((each) => each.cause.id === before.id);
-  const best = inLoop ?? held[0];
-  const others = held.filter((each) => each !== best).slice(0, 3);
+  const named = inLoop === undefined ? held : [inLoop, ...held.filter((each) => each !== inLoop)];
   const { at, lastedNs, text, evidence, code } = episode;
   return {
     at,
@@ -80,8 +59,7 @@ function linkOf(episode: Episode, held: readonly HeldCause[], loop: readonly Epi
     text,
     evidence,
     ...(/^SW\d{3}$/.test(code) ? { code } : {}),
-    ...(best === undefined ? {} : { because: describeCause(best) }),
-    ...(others.length === 0 ? {} : { others: others.map(otherCause) }),
+    ...reasonsFrom(named),
   };
 }
 

@@ -1,5 +1,7 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import { valueOr } from '../../model/observed.ts';
+import { causeId, causeNodes, ghostCodes } from '../cause-nodes.ts';
+import { type CauseNode, causesOf, pathTo } from '../causes.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { stallsOf } from '../stall-facts.ts';
@@ -19,8 +21,11 @@ resets it, and **that reset makes new dead sandboxes**. Nobody has to do anythin
 on record with five such rounds in three weeks; in one of them its CSI plugin was blocked for 37 hours, and the kernel
 reported 1,191 expedited stalls before the API server stopped answering.
 
-It is told when at least these links are there at once: the last boot ended without a shutdown, dead sandboxes block
-pods, pods crash-loop, and the kernel stalls. Breaking any link ends it; the first one is the cheapest and the only one
+It is told only where each link holds by a rule, by time and by what the two share: the last boot ended without a
+shutdown and left a dead sandbox, that sandbox is one of a driver's node plugin, the sidecars of that driver crash-loop,
+and the kernel names the making of containers where it stalls. That all of these are there at once is no loop: pods that
+crash-loop for a reason of their own, or stalls that come of something else, would not end with the dead sandboxes.
+Breaking any link ends it; the first one is the cheapest and the only one
 that Sandwarden can break by itself: removing the dead sandboxes. With the boot hook (\`sandwarden install\`) the link
 is broken at each boot, before kubelet starts. \`sandwarden incident\` shows all rounds that the journal knows.`,
   evidence: 'one line per link, with its time',
@@ -28,13 +33,16 @@ is broken at each boot, before kubelet starts. \`sandwarden incident\` shows all
   sources: ['the chain of SW201, SW101 to SW104, SW301 to SW303, SW401 and SW402; src/diagnose/causes.ts'],
   examine: () => [],
   conclude: (facts, findings) => {
-    const of = (...codes: string[]) => findings.filter((each) => codes.includes(each.code));
-    const unclean = of('SW201');
-    const ghosts = of('SW101', 'SW102', 'SW104', 'SW109').filter((each) => each.severity === 'error');
-    const volumes = of('SW301', 'SW302', 'SW303');
-    const churn = of('SW401', 'SW303');
-    const stalls = of('SW402').filter((each) => each.severity !== 'info');
-    if ([unclean, ghosts, churn, stalls].some((each) => each.length === 0)) return [];
+    const nodes = causeNodes(facts, findings);
+    const path = pathOf(findings, nodes);
+    if (path === undefined) return [];
+    const on = (code: RegExp) => {
+      const ids = new Set(path.flatMap((each) => (code.test(each.code) ? [each.id] : [])));
+      return findings.filter((each) => ids.has(causeId(each)));
+    };
+    const [held, volumes, churn, stalls] = [on(/^SW10/), on(/^SW30/), on(/^SW401/), on(/^SW402/)];
+    const others = findings.filter((each) => isBlocking(each) && !held.includes(each));
+    const ghosts = [...held, ...others];
     const links: Evidence[] = [
       { source: 'boots', text: `reset: ${endOfLast(facts)}` },
       { source: 'sandboxes', text: `dead sandboxes: ${ghosts.length} ${firstWords(ghosts)}${since(facts)}` },
@@ -49,8 +57,8 @@ is broken at each boot, before kubelet starts. \`sandwarden incident\` shows all
         severity: 'warning',
         object: { kind: 'node', name: 'loop' },
         why:
-          'The last reset left dead sandboxes, they keep pods from starting, others crash-loop because of it, and ' +
-          'the kernel stalls under that: it ends in the next reset. Without the dead sandboxes it ends now.',
+          'The last reset left dead sandboxes, they keep a CSI node plugin from starting, its sidecars crash-loop ' +
+          `because of it, and the kernel stalls under that: it ends in the next reset. ${outlook(nodes)}`,
         evidence: links,
         remedy: {
           tier: 'safe',
@@ -62,6 +70,33 @@ is broken at each boot, before kubelet starts. \`sandwarden incident\` shows all
     ];
   },
 };
+
+/** The links from the reset to the stalls, each by a cause that holds; undefined where one of them does not. */
+function pathOf(findings: readonly Finding[], nodes: readonly CauseNode[]): CauseNode[] | undefined {
+  const graveStalls = findings.some((each) => each.code === 'SW402' && each.severity !== 'info');
+  const stalls = nodes.find((each) => each.code === 'SW402');
+  if (stalls === undefined || !graveStalls) return undefined;
+  const blocking = new Set(findings.filter(isBlocking).map(causeId));
+  const causes = (of: CauseNode) =>
+    causesOf(of, nodes).filter(({ cause, possible }) => {
+      return !possible && (!ghostCodes.includes(cause.code) || blocking.has(cause.id));
+    });
+  return pathTo(stalls, causes, (each) => each.code === 'SW201');
+}
+
+/** A dead sandbox that keeps a pod down. */
+function isBlocking({ code, severity }: Finding): boolean {
+  return ghostCodes.includes(code) && severity === 'error';
+}
+
+/** What ends when the first link is broken: where the stalls may come of something else too, nobody knows. */
+function outlook(nodes: readonly CauseNode[]): string {
+  const candidates = nodes.filter((each) => each.code === 'SW402').flatMap((each) => causesOf(each, nodes));
+  const more = [...new Set(candidates.map((each) => each.cause.code))].filter((each) => each !== 'SW401');
+  return more.length === 0
+    ? 'Without the dead sandboxes it ends now.'
+    : `Without the dead sandboxes the crash loops end; the stalls may also come of something else (${more.join(', ')}).`;
+}
 
 function endOfLast({ snapshot }: Facts): string {
   const last = valueOr(snapshot.boots, []).findLast((each) => each.end !== 'running');

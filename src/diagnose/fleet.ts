@@ -84,10 +84,12 @@ function readiness(node: FleetNode, facts: FleetFacts, lastHeardNs: bigint | und
 
 /** Refusals that still count: recent, and of a pod that is not well yet. */
 function heldNames({ facts, events, pods }: View): FleetEvent[] {
-  const unwell = facts.pods.known ? new Set(pods.map(({ name }) => name)) : undefined;
+  // By name alone where no pod of the node shares it with one of another namespace.
+  const nameOf = ({ name, namespace }: FleetPod) => (namespace === undefined ? name : `${namespace}/${name}`);
+  const unwell = facts.pods.known ? new Set(pods.map(nameOf)) : undefined;
   return events.filter(({ holderId, lastNs, object }) => {
     if (holderId === undefined || facts.nowNs - lastNs > ns(limits.fleetEventMs)) return false;
-    return unwell === undefined || unwell.has(object.slice(object.indexOf('/') + 1));
+    return unwell === undefined || unwell.has(object) || unwell.has(object.slice(object.indexOf('/') + 1));
   });
 }
 

@@ -30,6 +30,8 @@ export interface FleetNode {
 /** A row of `kubectl get pods -o wide`. */
 export interface FleetPod {
   readonly name: string;
+  /** Only where a pod of another namespace has the same name on the same node: the table has no namespaces. */
+  readonly namespace?: string;
   readonly node: string;
   /** As kubectl shows it: CrashLoopBackOff, ContainerCreating, Init:0/1, Running (with one that is not ready). */
   readonly status: string;

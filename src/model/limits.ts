@@ -82,6 +82,8 @@ export const limits = {
   /** `fleet` at a terminal: after this time without an answer it says whom it waits for. */
   fleetSilentMs: 3_000,
   fleetPageItems: 5_000,
+  /** Pods that share their name with another one on their node, whose namespaces are asked for. */
+  fleetTwins: 20,
   /** A node whose lease (renewed each 10 s) is older than this is frozen or cut off. */
   fleetHeartbeatMs: 40_000,
   /** An event that repeats is written again after 5 min at the latest (client-go's spam filter). */

@@ -47,40 +47,54 @@ export function csiPluginsOfPage(page: unknown): string[] {
   });
 }
 
+/** A reader of the pages of a Table of pods. */
+export interface PodTableReader {
+  readonly rowsOf: (page: unknown) => FleetPod[];
+  /** Whether two pods or more on a node have this name: each is of another namespace. */
+  hasTwin(pod: { readonly name: string; readonly node: string }): boolean;
+}
+
 /**
- * A reader of the pages of a Table of pods. What runs and is ready is dropped at once, so that 50,000 healthy pods
- * leave nothing behind; so is what is being deleted, since a table does not tell since when.
+ * What runs and is ready is dropped at once, so that 50,000 healthy pods leave nothing behind but their names; so is
+ * what is being deleted, since a table does not tell since when. Namespaces are there only where the rows have objects
+ * (`includeObject=Metadata`).
  */
-export function podTableReader(): (page: unknown) => FleetPod[] {
+export function podTableReader(): PodTableReader {
   let columns = new Map<string, number>();
-  return (page) => {
+  const [names, twins] = [new Set<string>(), new Set<string>()];
+  const rowsOf = (page: unknown) => {
     const described = listOf(member(page, 'columnDefinitions')).map((each) => textOf(member(each, 'name')) ?? '');
     if (described.length > 0) columns = new Map(described.map((name, index) => [name, index]));
-    const column = (name: string) => columns.get(name) ?? -1;
-    const [name, ready, status, node] = ['Name', 'Ready', 'Status', 'Node'].map(column) as [
-      number,
-      number,
-      number,
-      number,
-    ];
-    const [restarts, age] = [column('Restarts'), column('Age')];
     return listOf(member(page, 'rows')).flatMap((row) => {
-      const cells = listOf(member(row, 'cells'));
-      const shown = textOf(cells[status], 60) ?? '';
-      const [some, all] = (textOf(cells[ready], 20) ?? '').split('/');
-      if ((shown === 'Running' && some === all) || atEase.has(shown)) return [];
-      const on = textOf(cells[node], 253) ?? '';
-      if (on === '' || on === '<none>') return [];
-      return [
-        {
-          name: textOf(cells[name], 253) ?? '',
-          node: on,
-          status: shown,
-          restarts: Number.parseInt(String(cells[restarts] ?? '0'), 10) || 0,
-          ageSeconds: secondsOf(textOf(cells[age], 20) ?? ''),
-        },
-      ];
+      const { name, node, status, isWell, ...rest } = cellsOf(row, columns);
+      if (node === '' || node === '<none>') return [];
+      const place = placeOf(name, node);
+      if (names.has(place)) twins.add(place);
+      names.add(place);
+      if (isWell || atEase.has(status)) return [];
+      const namespace = textOf(at(row, 'object', 'metadata', 'namespace'), 253);
+      return [{ name, ...(namespace === undefined ? {} : { namespace }), node, status, ...rest }];
     });
+  };
+  return { rowsOf, hasTwin: ({ name, node }) => twins.has(placeOf(name, node)) };
+}
+
+function placeOf(name: string, node: string): string {
+  return `${node}/${name}`;
+}
+
+function cellsOf(row: unknown, columns: ReadonlyMap<string, number>) {
+  const cells = listOf(member(row, 'cells'));
+  const cell = (name: string) => cells[columns.get(name) ?? -1];
+  const status = textOf(cell('Status'), 60) ?? '';
+  const [some, all] = (textOf(cell('Ready'), 20) ?? '').split('/');
+  return {
+    name: textOf(cell('Name'), 253) ?? '',
+    node: textOf(cell('Node'), 253) ?? '',
+    status,
+    isWell: status === 'Running' && some === all,
+    restarts: Number.parseInt(String(cell('Restarts') ?? '0'), 10) || 0,
+    ageSeconds: secondsOf(textOf(cell('Age'), 20) ?? ''),
   };
 }
 

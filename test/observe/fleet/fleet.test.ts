@@ -35,16 +35,17 @@ interface PodOver {
   readonly ageMs?: number;
   readonly ready?: boolean;
   readonly phase?: string;
+  readonly namespace?: string;
 }
 
 function addPod(
   api: KubeServer,
   name: string,
-  { status = {}, ageMs = 60 * minute, ready = false, phase = 'Running' }: PodOver,
+  { status = {}, ageMs = 60 * minute, ready = false, phase = 'Running', namespace = 'default' }: PodOver,
 ) {
   api.add({
     kind: 'Pod',
-    metadata: { name, creationTimestamp: new Date(nowMs - ageMs).toISOString() },
+    metadata: { name, namespace, creationTimestamp: new Date(nowMs - ageMs).toISOString() },
     spec: { nodeName: 'n1', containers: [{ name: 'c' }] },
     status: { phase, containerStatuses: [{ name: 'c', ready, restartCount: 0, ...status }] },
   });
@@ -126,6 +127,27 @@ describe('fleet', () => {
       addEvent(api, { name: 'web', ...blocked, firstMs: lastMs - minute, lastMs });
     });
     assert.deepEqual([old.ghosts, old.state], [0, 'warnings']);
+  });
+
+  test('a pod that runs again is told from one of the same name on that node in another namespace', async () => {
+    const message = holding('db-0', 'a'.repeat(64));
+    const when = { firstMs: nowMs - 9 * minute, lastMs: nowMs - minute, count: 3 };
+    const refused = { reason: 'FailedCreatePodSandBox', node: 'n1', message, ...when };
+    for (const [isWell, ghosts] of [
+      [true, 0],
+      [false, 1],
+    ] as const) {
+      await using api = await kubeServer();
+      addNode(api, 'n1', nowMs);
+      const state = isWell ? { state: { running: {} } } : waiting('ContainerCreating');
+      addPod(api, 'db-0', { ready: isWell, status: state });
+      addPod(api, 'db-0', { namespace: 'kube-system', status: waiting('ImagePullBackOff') });
+      addEvent(api, { name: 'db-0', ...refused });
+      const [node] = (await report(api)).nodes;
+      assert.deepEqual([node?.ghosts, node?.podsNotReady], [ghosts, ghosts + 1]);
+      // One more, for the pods of this name.
+      assert.deepEqual([api.asked.length, api.permissions().length], [9, 5]);
+    }
   });
 
   test('sandboxes that are made again and again are an error, once after a reboot is not', async () => {

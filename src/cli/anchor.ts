@@ -1,4 +1,3 @@
-import { Rooted } from '../boot/install/rooted.ts';
 import { connectCri } from '../cri/connect.ts';
 import { type ExitCode, SandwardenError } from '../model/errors.ts';
 import { systemCgroupFs } from '../observe/cgroup/cgroup-fs.ts';
@@ -7,6 +6,7 @@ import { kubeletCgroupRoot } from '../observe/cgroup/kubelet-root.ts';
 import { run as runProgram } from '../observe/child.ts';
 import { systemClock } from '../observe/clock.ts';
 import { findEndpoint } from '../observe/endpoint.ts';
+import { Rooted } from '../observe/installed/rooted.ts';
 import { openSystemd } from '../systemd/open.ts';
 import { type AnchorNode, anchor } from './anchoring.ts';
 import type { Args } from './frame/command.ts';

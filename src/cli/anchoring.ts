@@ -1,10 +1,10 @@
 import { holdNode, releaseNode, slicesWithUnits } from '../boot/anchors/node-anchors.ts';
 import { nodeUnit } from '../boot/anchors/node-units.ts';
-import type { Rooted } from '../boot/install/rooted.ts';
 import type { CgroupFacts } from '../model/cgroups.ts';
 import type { Clock } from '../model/clock.ts';
 import { ExitCode, SandwardenError } from '../model/errors.ts';
 import { safeText } from '../model/safe-text.ts';
+import type { Rooted } from '../observe/installed/rooted.ts';
 import { anchorName } from '../systemd/anchor-names.ts';
 import {
   type AnchorTarget,

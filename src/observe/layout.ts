@@ -1,3 +1,5 @@
+import type { K3sData } from './k3s-data.ts';
+
 /** Where a distribution keeps what belongs to the runtime behind a socket. */
 export interface Layout {
   /** The units the runtime may run in. */
@@ -8,27 +10,31 @@ export interface Layout {
   readonly kubeletLogFile?: string;
 }
 
-const k3s = {
-  units: ['k3s.service', 'k3s-agent.service'],
-  logFile: '/var/lib/rancher/k3s/agent/containerd/containerd.log',
-};
-const rke2 = {
-  units: ['rke2-server.service', 'rke2-agent.service'],
-  logFile: '/var/lib/rancher/rke2/agent/containerd/containerd.log',
-  kubeletLogFile: '/var/lib/rancher/rke2/agent/logs/kubelet.log',
-};
+const unitsOf = {
+  k3s: ['k3s.service', 'k3s-agent.service'],
+  rke2: ['rke2-server.service', 'rke2-agent.service'],
+} as const;
 
-/** k3s and RKE2 have one socket: which of the two it is, `hasFile` decides by their containerd.log. */
+/**
+ * k3s and RKE2 have one socket: which of the two it is, `hasFile` decides by their containerd.log in the directories
+ * of `k3sData`, the first that has one.
+ */
 export async function layoutOf(
   socket: string | undefined,
   hasFile: (path: string) => Promise<boolean>,
+  k3sData: () => Promise<readonly K3sData[]>,
 ): Promise<Layout> {
   if (socket?.startsWith('/run/k3s/')) {
-    if (await hasFile(rke2.logFile)) {
-      const { kubeletLogFile, ...rest } = rke2;
-      return (await hasFile(kubeletLogFile)) ? rke2 : rest;
+    for (const { family, dataDir } of await k3sData()) {
+      const logFile = `${dataDir}/agent/containerd/containerd.log`;
+      if (!(await hasFile(logFile))) continue;
+      const kubeletLogFile = `${dataDir}/agent/logs/kubelet.log`;
+      if (family === 'k3s') return { units: unitsOf.k3s, logFile };
+      // k3s' kubelet writes to the journal of k3s.
+      if (await hasFile(kubeletLogFile)) return { units: unitsOf.rke2, logFile, kubeletLogFile };
+      return { units: unitsOf[family ?? 'k3s'], logFile };
     }
-    return (await hasFile(k3s.logFile)) ? k3s : { units: [...k3s.units, ...rke2.units] };
+    return { units: [...unitsOf.k3s, ...unitsOf.rke2] };
   }
   if (socket?.startsWith('/run/k0s/')) return { units: ['k0scontroller.service', 'k0sworker.service'] };
   if (socket?.startsWith('/var/snap/microk8s/')) return { units: ['snap.microk8s.daemon-containerd.service'] };

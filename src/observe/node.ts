@@ -30,6 +30,7 @@ import { observeStorage } from './csi/look.ts';
 import { findEndpoint } from './endpoint.ts';
 import { observeProcesses } from './holders.ts';
 import { kubeletUnits, readKubeletLog, readRuntimeLog } from './journal.ts';
+import { k3sData } from './k3s-data.ts';
 import { observeKernel } from './kernel/look.ts';
 import type { RunningKubeletConfig } from './kube/configz.ts';
 import { observePods } from './kube/pods.ts';
@@ -96,7 +97,9 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
   const { endpoint, socket } = await chooseEndpoint(options);
   const processes = memo(() => observed<readonly ProcessStat[]>(() => listProcesses(root)));
   const node = (sources.node ?? (() => observeNode(clock, root)))();
-  const layout = memo(() => layoutOf(socket, (path) => isFile(`${root}${path}`)));
+  const runtimeProcesses = memo(sources.processes ?? (async () => observeProcesses(await processes(), socket, root)));
+  const data = async () => k3sData(valueOr(await runtimeProcesses(), undefined)?.runtimePid, root);
+  const layout = memo(() => layoutOf(socket, (path) => isFile(`${root}${path}`), data));
   const { readKubelet, runtimeLog } = logReaders(options, node, layout);
   const kubeletLog = (sources.kubeletLog ?? readKubelet)();
   const unit = async () => observeUnit((await layout()).units, valueOr(await node, undefined), runner);
@@ -110,7 +113,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     (sources.boots ?? boots)(),
     (sources.runtimeUnit ?? unit)(),
     (sources.runtimeLog ?? runtimeLog)(),
-    (sources.processes ?? (async () => observeProcesses(await processes(), socket, root)))(),
+    runtimeProcesses(),
     kubeletFacts(),
     (sources.units ?? (() => observeUnits(root)))(),
     cgroupsHere(options, kubeletFacts),

@@ -2,7 +2,6 @@
 // Method: a systemd in memory beside made-up trees; the program itself for what needs no node.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Rooted } from '../../src/boot/install/rooted.ts';
 import { type AnchorNode, anchor } from '../../src/cli/anchoring.ts';
 import { commands } from '../../src/cli/frame/commands.ts';
 import type { Io } from '../../src/cli/frame/io.ts';
@@ -14,6 +13,7 @@ import type { CgroupFacts } from '../../src/model/cgroups.ts';
 import { SandwardenError } from '../../src/model/errors.ts';
 import { isSafeText } from '../../src/model/safe-text.ts';
 import { readCgroups } from '../../src/observe/cgroup/cgroups.ts';
+import { Rooted } from '../../src/observe/installed/rooted.ts';
 import { type FakeTree, fakeTree, uidOf } from '../helpers/fake-node-tree.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { FakeBus } from '../systemd/fake-bus.ts';

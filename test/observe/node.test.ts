@@ -2,10 +2,12 @@
 // Method: fake runtimes, fake programs, a root directory of the test's own.
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { describe, it } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { connectCri } from '../../src/cri/connect.ts';
 import type { CriReader } from '../../src/cri/types.ts';
+import { diagnose } from '../../src/diagnose/diagnose.ts';
 import type { Clock } from '../../src/model/clock.ts';
 import { isSandwardenError, SandwardenError } from '../../src/model/errors.ts';
 import { limits } from '../../src/model/limits.ts';
@@ -15,6 +17,7 @@ import type { Sandbox } from '../../src/model/sandbox.ts';
 import { snapshotSources } from '../../src/model/snapshot.ts';
 import type { Run } from '../../src/observe/child.ts';
 import { needsDetail } from '../../src/observe/cri.ts';
+import { k3sData } from '../../src/observe/k3s-data.ts';
 import { layoutOf } from '../../src/observe/layout.ts';
 import { type ObserveOptions, observe } from '../../src/observe/node.ts';
 import { decodeSnapshot, encodeSnapshot } from '../../src/observe/snapshot-file.ts';
@@ -187,11 +190,14 @@ describe('the log files of k3s and RKE2', () => {
   const socket = '/run/k3s/containerd/containerd.sock';
 
   it('are chosen by what is there', async () => {
-    assert.deepEqual((await layoutOf(socket, exists())).logFile, undefined);
-    assert.match((await layoutOf(socket, exists('/var/lib/rancher/k3s'))).logFile ?? '', /k3s\/agent/);
-    const rke2 = await layoutOf(socket, exists('/var/lib/rancher/rke2'));
+    const usual = () => k3sData(undefined, '/no-such-root');
+    assert.deepEqual((await layoutOf(socket, exists(), usual)).logFile, undefined);
+    assert.match((await layoutOf(socket, exists('/var/lib/rancher/k3s'), usual)).logFile ?? '', /k3s\/agent/);
+    const rke2 = await layoutOf(socket, exists('/var/lib/rancher/rke2'), usual);
     assert.match(`${rke2.logFile} ${rke2.kubeletLogFile}`, /rke2.*rke2.*kubelet\.log/);
-    assert.deepEqual((await layoutOf('/run/containerd/containerd.sock', exists())).units, ['containerd.service']);
+    assert.deepEqual((await layoutOf('/run/containerd/containerd.sock', exists(), usual)).units, [
+      'containerd.service',
+    ]);
   });
 
   it('are read of this boot only', async () => {
@@ -221,6 +227,47 @@ describe('the log files of k3s and RKE2', () => {
       snapshot.runtimeLog.value.fatal.map((each) => each.text),
       ['new'],
     );
+  });
+
+  describe('of a k3s whose data directory was moved', () => {
+    const start = '[Service]\nExecStart=/usr/local/bin/k3s server';
+    const told = {
+      "k3s' command line": { '/etc/systemd/system/k3s.service': `${start} --data-dir /srv/k3s\n` },
+      'config.yaml': {
+        '/etc/systemd/system/k3s.service': `${start}\n`,
+        '/etc/rancher/k3s/config.yaml': 'data-dir: /srv/k3s/\n',
+      },
+      "RKE2's config.yaml": {
+        '/usr/lib/systemd/system/rke2-agent.service': start,
+        '/etc/rancher/rke2/config.yaml.d/9.yaml': 'data-dir: /srv/k3s\n',
+      },
+      'the containerd that runs': {
+        '/proc/9/cmdline': 'containerd\0-c\0/srv/k3s/agent/etc/containerd/config.toml\0',
+        '/proc/9/stat': `9 (containerd) S 1 ${'0 '.repeat(17)}9 0\n`,
+      },
+    };
+    for (const [by, files] of Object.entries(told)) {
+      it(`are read where ${by} says: SW105 is found`, async () => {
+        await using dir = await tempDir();
+        const words = 'failed to recover state: failed to reserve sandbox name \\"a_b_c_0\\": name \\"a_b_c_0\\"';
+        const log = `time="2026-11-21T18:01:00Z" level=fatal msg="${words} is reserved for \\"${'f'.repeat(64)}\\""\n`;
+        const all = { ...files, '/srv/k3s/agent/containerd/containerd.log': log };
+        for (const [path, text] of Object.entries(all)) {
+          await mkdir(dirname(dir.join(path)), { recursive: true });
+          await writeFile(dir.join(path), text);
+        }
+        const cri = connectCri(dir.join('none'));
+        const snapshot = await look({
+          root: dir.path,
+          cri,
+          criEndpointInfo: { endpoint: `unix://${socket}`, from: 'test', others: [] },
+        });
+        cri.close();
+        assert.ok(snapshot.runtimeLog.known);
+        assert.equal(snapshot.runtimeLog.value.duplicates[0]?.name, 'a_b_c_0');
+        assert.ok(diagnose(snapshot).findings.some((each) => each.code === 'SW105'));
+      });
+    }
   });
 });
 

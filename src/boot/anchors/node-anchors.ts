@@ -1,10 +1,10 @@
 import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
+import type { Rooted } from '../../observe/installed/rooted.ts';
 import { anchorName } from '../../systemd/anchor-names.ts';
 import type { SystemdBus } from '../../systemd/bus.ts';
 import { holderCommand } from '../../systemd/holder.ts';
 import { requireCpuset } from '../../systemd/open.ts';
 import { Changes, standingAt } from '../install/disk.ts';
-import type { Rooted } from '../install/rooted.ts';
 import { HEADER, type Lasting, type NodeUnit, nodeUnit, unitFolders } from './node-units.ts';
 
 /** What came of holding one slice. */

@@ -4,11 +4,11 @@ import { openStateDir } from '../../heal/state-dir.ts';
 import type { Clock } from '../../model/clock.ts';
 import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
 import { version } from '../../model/version.ts';
+import type { Rooted } from '../../observe/installed/rooted.ts';
 import { writeNote } from '../note.ts';
 import { Changes } from './disk.ts';
 import { type Manifest, manifestPath, renderManifest, sha256 } from './manifest.ts';
 import type { Prepared, Step } from './prepare.ts';
-import type { Rooted } from './rooted.ts';
 import { refusedUnits, type Systemd } from './systemd.ts';
 import { unitFolder } from './units.ts';
 

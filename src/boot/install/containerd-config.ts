@@ -1,8 +1,8 @@
 import { basename, dirname, join } from 'node:path';
 import { SandwardenError } from '../../model/errors.ts';
 import { safeText } from '../../model/safe-text.ts';
-import type { Rooted } from './rooted.ts';
-import { flagIn, type UnitFacts } from './unit-files.ts';
+import type { Rooted } from '../../observe/installed/rooted.ts';
+import { flagIn, type UnitFacts } from '../../observe/installed/unit-files.ts';
 
 export interface ContainerdPlaces {
   /** Where it keeps meta.db. */

@@ -5,7 +5,7 @@ import { posix } from 'node:path';
 import { SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
 import { safeText } from '../../model/safe-text.ts';
-import { type FollowedLink, type Rooted, syncFolder, translated } from './rooted.ts';
+import { type FollowedLink, type Rooted, syncFolder, translated } from '../../observe/installed/rooted.ts';
 
 /** What stands at a path now. */
 export type Standing =

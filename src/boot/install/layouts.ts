@@ -1,11 +1,11 @@
 import { SandwardenError } from '../../model/errors.ts';
 import { safeText } from '../../model/safe-text.ts';
+import { k3sOptions } from '../../observe/installed/k3s-options.ts';
+import type { Rooted } from '../../observe/installed/rooted.ts';
+import { flagIn, readUnit, splitWords, type UnitFacts, unitNames } from '../../observe/installed/unit-files.ts';
 import type { BootLayout } from '../boot-conf.ts';
 import { containerdPlaces } from './containerd-config.ts';
-import { k3sOptions } from './k3s-options.ts';
 import { refuseUnsupported } from './not-supported.ts';
-import type { Rooted } from './rooted.ts';
-import { flagIn, readUnit, splitWords, type UnitFacts, unitNames } from './unit-files.ts';
 
 /** How a node starts its runtime and its kubelet, as far as boot healing needs it. */
 export interface Layout {

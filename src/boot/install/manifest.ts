@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import { SandwardenError } from '../../model/errors.ts';
-import type { Rooted } from './rooted.ts';
+import type { Rooted } from '../../observe/installed/rooted.ts';
 
 /** Where the installer remembers what it wrote. */
 export const manifestPath = '/var/lib/sandwarden/install.json';

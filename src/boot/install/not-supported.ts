@@ -1,7 +1,7 @@
 import { SandwardenError } from '../../model/errors.ts';
 import { safeText } from '../../model/safe-text.ts';
-import type { Rooted } from './rooted.ts';
-import { unitNames } from './unit-files.ts';
+import type { Rooted } from '../../observe/installed/rooted.ts';
+import { unitNames } from '../../observe/installed/unit-files.ts';
 
 /** Throws ERR_NOT_SUPPORTED, with what to do instead, for a node that boot healing is known not to serve. */
 export async function refuseUnsupported(files: Rooted): Promise<void> {

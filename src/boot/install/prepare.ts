@@ -1,12 +1,12 @@
 import { posix } from 'node:path';
 import { isSandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
+import type { Rooted } from '../../observe/installed/rooted.ts';
 import { lineDiff } from './diff.ts';
 import { type Standing, standingAt, trustedFolder } from './disk.ts';
 import { findLayout, type Layout } from './layouts.ts';
 import { type Manifest, readManifest, sha256 } from './manifest.ts';
 import { findProgram, type ProgramOptions } from './program.ts';
-import type { Rooted } from './rooted.ts';
 import {
   type InstallPlan,
   type PlannedFile,

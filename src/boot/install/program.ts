@@ -1,8 +1,8 @@
 import { posix } from 'node:path';
 import { SandwardenError } from '../../model/errors.ts';
 import { safeText } from '../../model/safe-text.ts';
+import type { Rooted } from '../../observe/installed/rooted.ts';
 import { isGuarded } from './disk.ts';
-import type { Rooted } from './rooted.ts';
 import type { Program } from './units.ts';
 
 /** Where `make install` puts the program. */

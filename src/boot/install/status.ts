@@ -1,11 +1,11 @@
 import { posix } from 'node:path';
 import { isSandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
+import type { Rooted } from '../../observe/installed/rooted.ts';
 import { uncleanBoots } from '../reboot-loop.ts';
 import { type BootRecord, flags, readBootRecord, runDir } from '../record.ts';
 import { standingAt } from './disk.ts';
 import { manifestPath, readManifest, sha256 } from './manifest.ts';
-import type { Rooted } from './rooted.ts';
 import type { Systemd } from './systemd.ts';
 import { unitNames } from './units.ts';
 

@@ -2,12 +2,12 @@ import { rm } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { openStateDir } from '../../heal/state-dir.ts';
 import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
+import { type Rooted, translated } from '../../observe/installed/rooted.ts';
 import { writeNote } from '../note.ts';
 import { runDir } from '../record.ts';
 import { type Machine, reloadAgain, stateDirOf } from './apply.ts';
 import { Changes, standingAt } from './disk.ts';
 import { type Manifest, manifestPath, readManifest, sha256 } from './manifest.ts';
-import { type Rooted, translated } from './rooted.ts';
 
 /** What uninstalling takes away. */
 export interface Removal {

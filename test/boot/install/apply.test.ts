@@ -7,12 +7,12 @@ import { describe, test } from 'node:test';
 import { apply, stateDirOf } from '../../../src/boot/install/apply.ts';
 import { manifestPath } from '../../../src/boot/install/manifest.ts';
 import { prepare } from '../../../src/boot/install/prepare.ts';
-import { type Resolved, Rooted, translated } from '../../../src/boot/install/rooted.ts';
 import { prepareRemoval, removeInstalled } from '../../../src/boot/install/uninstall.ts';
 import { doneText } from '../../../src/cli/render/install-text.ts';
 import { openStateDir } from '../../../src/heal/state-dir.ts';
 import { isSandwardenError, SandwardenError } from '../../../src/model/errors.ts';
 import { systemClock } from '../../../src/observe/clock.ts';
+import { type Resolved, Rooted, translated } from '../../../src/observe/installed/rooted.ts';
 import { type Node, nodeWith, options, quietSystemd } from './fixture.ts';
 import * as roots from './roots.ts';
 

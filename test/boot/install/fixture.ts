@@ -3,9 +3,9 @@ import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Applied, apply, type Machine } from '../../../src/boot/install/apply.ts';
 import { type Prepared, type PrepareOptions, prepare } from '../../../src/boot/install/prepare.ts';
-import { Rooted } from '../../../src/boot/install/rooted.ts';
 import type { Systemd } from '../../../src/boot/install/systemd.ts';
 import { systemClock } from '../../../src/observe/clock.ts';
+import { Rooted } from '../../../src/observe/installed/rooted.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import { plant, type Tree } from './roots.ts';
 

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { findLayout, type Layout } from '../../../src/boot/install/layouts.ts';
-import { Rooted } from '../../../src/boot/install/rooted.ts';
-import { flagIn, splitWords } from '../../../src/boot/install/unit-files.ts';
 import { isSandwardenError } from '../../../src/model/errors.ts';
+import { Rooted } from '../../../src/observe/installed/rooted.ts';
+import { flagIn, splitWords } from '../../../src/observe/installed/unit-files.ts';
 import { tempDir } from '../../helpers/temp.ts';
 import * as roots from './roots.ts';
 

@@ -4,7 +4,7 @@ import { posix } from 'node:path';
 import { SandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
 import { safeText } from '../../model/safe-text.ts';
-import { isErrno, readText } from '../../observe/read-file.ts';
+import { isErrno, readText } from '../read-file.ts';
 
 /** A link on the way to a path, as a process inside the root would follow it. */
 export interface FollowedLink {

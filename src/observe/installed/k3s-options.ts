@@ -1,4 +1,4 @@
-import { openYaml } from '../../observe/kube/yaml-fields.ts';
+import { openYaml } from '../kube/yaml-fields.ts';
 import type { Rooted } from './rooted.ts';
 import { flagIn, type UnitFacts } from './unit-files.ts';
 

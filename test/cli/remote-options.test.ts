@@ -26,7 +26,7 @@ describe('what stands before COMMAND', () => {
 
   test('the program is the one there, this one, or that of an image, and not two of them', () => {
     const program = (...argv: string[]) => read('--node', 'n1', ...argv, 'check')?.program;
-    assert.deepEqual(program(), { from: 'node', path: '/usr/local/bin/sandwarden' });
+    assert.deepEqual(program(), { from: 'node', path: '/usr/local/bin/sandwarden', elseHere: true });
     assert.deepEqual(program('--program', '/opt/sw'), { from: 'node', path: '/opt/sw' });
     assert.deepEqual(program('--copy'), { from: 'here' });
     assert.deepEqual(program('--image', 'any:1', '--program-image', 'sw:1'), { from: 'image', image: 'sw:1' });

@@ -23,6 +23,9 @@ const echo = 'console.log(process.argv.slice(2).join("|")); process.exitCode = 2
 const deaf = `process.on('SIGTERM', () => { console.log('told'); process.exit(130); });
   console.log('up'); setInterval(() => {}, 1000);`;
 
+/** What chroot(1) says where the program is not there. */
+const notThere = ['/usr/sbin/chroot: failed to run command ', "'/usr/local/bin/sandwarden': No such file\n"];
+
 interface World extends AsyncDisposable {
   readonly it: Rig;
   /** What takes the place of /var/tmp, and what is in it. */
@@ -50,6 +53,10 @@ async function world(text: string, options: RigOptions = {}): Promise<World> {
   const program: Program = async function* (pod, ending, stdin) {
     const command = commandOf(pod).map((each) => each.replaceAll('$$(', '$('));
     const inRoot = command[0] === '/usr/sbin/chroot' ? command.slice(2) : command;
+    if (inRoot[0] === '/usr/local/bin/sandwarden') {
+      yield* notThere;
+      return 127;
+    }
     const [shell = '', ...args] = inRoot.map((each) =>
       each
         .replaceAll('/usr/sbin/chroot /host', 'env')
@@ -96,6 +103,29 @@ const ways: Readonly<Record<string, string[]>> = {
   '--copy': ['--copy'],
   '--program-image': ['--program-image', 'sw:1'],
 };
+
+describe('neither', () => {
+  test('a node without the program: this one is taken there, and stdout has its output alone', async () => {
+    await using w = await world(echo);
+    assert.equal(await w.go(...odd), 20, w.it.out.stderr);
+    assert.equal(w.it.out.stdout, 'check|-o|a b;$(x)\n');
+    const said =
+      /^sandwarden: \/usr\/local\/bin\/sandwarden cannot be run on n1 \(.*No such file\); this program is copied/;
+    assert.match(w.it.out.stderr, said);
+    assert.equal(w.it.out.stderr.trimEnd().split('\n').length, 1);
+    assert.deepEqual([w.marks(), left(w.it.api), w.it.pods.length], [[], [], 2]);
+  });
+
+  test('where it was said that it is there, or this one cannot be taken, nothing else is tried', async () => {
+    await using w = await world(echo);
+    assert.equal(await w.go('--program', '/usr/local/bin/sandwarden', 'check'), 30);
+    assert.deepEqual([w.it.pods.length, w.it.out.stdout], [1, notThere.join('')]);
+    // Not the built program.
+    assert.equal(await w.it.sandwarden('--node', 'n1', 'check'), 30);
+    assert.match(w.it.out.stderr, /this program is copied there instead\n.*only the built program can be copied/s);
+    assert.deepEqual([w.it.pods.length, left(w.it.api)], [2, []]);
+  });
+});
 
 for (const [name, way] of Object.entries(ways)) {
   describe(name, () => {

@@ -202,8 +202,9 @@ describe('sandwarden --node', () => {
     await using bare = await rig(
       says("chroot: failed to run command '/usr/local/bin/sandwarden': No such file\n", 127),
     );
-    assert.equal(await bare.sandwarden('--node', 'n1', 'check'), 30);
+    assert.equal(await bare.sandwarden('--node', 'n1', '--program', '/usr/local/bin/sandwarden', 'check'), 30);
     assert.match(bare.out.stderr.replace(/\s+/g, ' '), /cannot be run on n1.*--copy COMMAND.*--program PATH/);
+    assert.match(bare.out.stdout, /^chroot: failed/);
     assert.deepEqual(left(bare.api), []);
   });
 

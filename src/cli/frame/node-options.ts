@@ -6,7 +6,11 @@ export const nodeOptions: readonly OptionSpec[] = [
   { name: 'node', value: 'NAME', says: 'run COMMAND on this node of the cluster, through a debug pod' },
   ...clusterOptions,
   { name: 'namespace', value: 'NAME', says: 'where the debug pod is made (kube-system)' },
-  { name: 'program', value: 'PATH', says: 'where the program is on the node (/usr/local/bin/sandwarden)' },
+  {
+    name: 'program',
+    value: 'PATH',
+    says: 'where the program is on the node (/usr/local/bin/sandwarden, else as --copy)',
+  },
   { name: 'copy', says: 'take this program there for the run, in place of the one on the node' },
   {
     name: 'program-image',
@@ -26,8 +30,8 @@ export const nodePage = {
     'it.\n\nNobody is asked on that side: heal needs --yes. docs/cluster.md tells all.',
   options: nodeOptions,
   examples: [
-    ['sandwarden --node node-7 check', 'With the program that is installed there.'],
-    ['sandwarden --node node-7 --copy heal --dry-run', 'With this one: nothing has to be installed.'],
+    ['sandwarden --node node-7 check', 'With the program that is installed there; with this one where none is.'],
+    ['sandwarden --node node-7 --copy heal --dry-run', 'With this one, whatever is installed there.'],
     ['sandwarden --node node-7 --program-image registry.example/sandwarden:1 check', 'With that of an image.'],
   ],
 } as const;

@@ -22,7 +22,8 @@ export interface RemoteRequest {
 
 /** Which program is run on the node: the one there, this one, or that of an image. */
 export type ProgramChoice =
-  | { readonly from: 'node'; readonly path: string }
+  /** `elseHere`: where nobody said that it is there, and it is not, this one is taken. */
+  | { readonly from: 'node'; readonly path: string; readonly elseHere?: true }
   | { readonly from: 'here' }
   | { readonly from: 'image'; readonly image: string };
 
@@ -104,7 +105,9 @@ function programOf(given: ReadonlyMap<string, string>): ProgramChoice {
   const image = given.get('program-image');
   if (image !== undefined) return { from: 'image', image };
   if (given.has('copy')) return { from: 'here' };
-  return { from: 'node', path: checkedProgram(given.get('program') ?? '/usr/local/bin/sandwarden') };
+  const path = given.get('program');
+  if (path !== undefined) return { from: 'node', path: checkedProgram(path) };
+  return { from: 'node', path: '/usr/local/bin/sandwarden', elseHere: true };
 }
 
 function checkedProgram(path: string): string {

@@ -4,10 +4,16 @@ import { safeText } from '../../model/safe-text.ts';
 /** Where an image of ours (tools/image.ts) has `node`, `dist/` and `architecture`, the name of what it is for. */
 export const imageFolder = '/sandwarden';
 
+/** It is installed there; `elseHere`: where it is not, another one is taken. */
+export interface NodeOrigin {
+  readonly from: 'node';
+  readonly path: string;
+  readonly elseHere?: true;
+}
+
 /** Where the program comes from that runs on the node. */
 export type Origin =
-  /** It is installed there. */
-  | { readonly from: 'node'; readonly path: string }
+  | NodeOrigin
   /** This one, packed, by stdin. */
   | { readonly from: 'here'; readonly packed: Buffer }
   /** The debug pod's own image. */
@@ -84,6 +90,11 @@ put cp -R ${imageFolder}/. "$d"
 step ${chroot.join(' ')} "$at/node" "$at/dist/sandwarden.js" "$@"
 exit "$code"
 `;
+
+/** Whether there was no such program on the node, and nothing has run: chroot(1) has ended with 127. */
+export function isNotThere(origin: Origin, exitCode: number): origin is NodeOrigin {
+  return origin.from === 'node' && origin.elseHere === true && exitCode === 127;
+}
 
 /**
  * Why a pod that ended with `exitCode` has not run the program; undefined where it has. `why` is the runtime's word.

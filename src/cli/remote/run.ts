@@ -7,12 +7,13 @@ import { findKubeAccess } from '../../observe/kube/credentials.ts';
 import type { Io } from '../frame/io.ts';
 import { consoleHint, refusedSandbox } from './console.ts';
 import { packProgram } from './copy.ts';
+import { FirstWords } from './first-words.ts';
 import { PodLife } from './life.ts';
 import { followLog } from './log.ts';
 import type { RemoteRequest } from './options.ts';
 import { containerName, debugPod } from './pod.ts';
 import type { Progress } from './progress.ts';
-import { cannotRun, notRunError, type Origin, podCommand } from './put.ts';
+import { cannotRun, isNotThere, type NodeOrigin, notRunError, type Origin, podCommand } from './put.ts';
 import { checkNamespace, keptOut, type Target, targetOf } from './target.ts';
 
 /**
@@ -62,18 +63,21 @@ interface Run {
   readonly impatient: AbortSignal;
 }
 
-/** By the way that was asked for; an image that cannot be had leaves that of `--copy`. */
+/** By the way that was asked for; an image that cannot be had, or no program on the node, leaves that of `--copy`. */
 async function runProgram(run: Run): Promise<ExitCode> {
-  const { request, io, target, ending } = run;
-  const { program, node } = request;
+  const { program, node } = run.request;
   if (program.from === 'node') return tryImages(run, program);
-  if (program.from === 'image') {
-    const outcome = await runPod(run, program, program.image, 'IfNotPresent');
-    if (typeof outcome === 'number') return outcome;
-    ending.throwIfAborted();
-    const what = `${safeText(program.image, 300)} cannot be had on ${node} (${outcome.why})`;
-    io.stderr.write(`sandwarden: ${what}; this program is copied there instead\n`);
-  }
+  if (program.from === 'here') return copied(run);
+  const outcome = await runPod(run, program, program.image, 'IfNotPresent');
+  if (typeof outcome === 'number') return outcome;
+  return copied(run, `${safeText(program.image, 300)} cannot be had on ${node} (${outcome.why})`);
+}
+
+/** This program, taken to the node for the run; `because` is said where another one was meant. */
+async function copied(run: Run, because?: string): Promise<ExitCode> {
+  const { io, target, ending } = run;
+  ending.throwIfAborted();
+  if (because !== undefined) io.stderr.write(`sandwarden: ${because}; this program is copied there instead\n`);
   const packed = run.given ?? (await packProgram(target.architecture, { signal: ending }));
   return tryImages(run, { from: 'here', packed });
 }
@@ -89,6 +93,7 @@ async function tryImages(run: Run, origin: Origin): Promise<ExitCode> {
   for (const { image, pull } of images) {
     const outcome = await runPod(run, origin, image, pull);
     if (typeof outcome === 'number') return outcome;
+    if (outcome.noProgram) return copied(run, outcome.why);
     last = `${image}: ${outcome.why}`;
     io.stderr.write(`sandwarden: ${last}\n`);
   }
@@ -97,13 +102,19 @@ async function tryImages(run: Run, origin: Origin): Promise<ExitCode> {
   });
 }
 
-/** An exit code, or why another image is needed. */
+/** Why nothing was run: another image is needed, or another program. */
+interface NotRun {
+  readonly why: string;
+  readonly noProgram?: true;
+}
+
+/** An exit code, or why another image or program is needed. */
 async function runPod(
   run: Run,
   origin: Origin,
   image: string,
   pull: 'IfNotPresent' | 'Never',
-): Promise<ExitCode | { readonly why: string }> {
+): Promise<ExitCode | NotRun> {
   const { client, request, target, io, ending, impatient } = run;
   const { node, namespace, argv } = request;
   const collection = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
@@ -121,26 +132,35 @@ async function runPod(
   ending.addEventListener('abort', terminate, { once: true });
   impatient.addEventListener('abort', abandon, { once: true });
   if (ending.aborted) terminate();
+  const output = new FirstWords(io.stdout);
   try {
     const started = await life.until(({ kind }) => kind !== 'waiting', request.startMs);
     if (started.kind === 'no-image') return { why: started.why };
     if (started.kind === 'waiting') return await notStarted(run, life, started, origin.from === 'image');
     if (started.kind === 'broken') throw cannotRun(origin, node, started.why);
     const lost = () => io.stderr.write(`sandwarden: ${node} has rotated the log away: some lines may be missing\n`);
-    const log = followLog(client, `${life.path}/log?container=${containerName}`, io.stdout, { life, onLost: lost });
+    const log = followLog(client, `${life.path}/log?container=${containerName}`, output, { life, onLost: lost });
     await Promise.all([log, ...(packed ? [feed(client, life, packed)] : [])]);
     const ended = await life.until(({ kind }) => kind !== 'running' && kind !== 'waiting');
     if (ended.kind === 'gone') throw goneError(run);
     if (ended.kind !== 'ended') throw cannotRun(origin, node, whyOf(ended));
     const { exitCode, why } = ended;
+    if (isNotThere(origin, exitCode)) return noProgramOf(origin, node, output);
     const error = notRunError(exitCode, { origin, node, architecture, why });
     if (error) throw error;
     // It got SIGTERM before it was there to heed it.
     return ending.aborted && exitCode === killedBySigterm ? ExitCode.interrupted : (exitCode as ExitCode);
   } finally {
+    output.release();
     ending.removeEventListener('abort', terminate);
     impatient.removeEventListener('abort', abandon);
   }
+}
+
+function noProgramOf({ path }: NodeOrigin, node: string, output: FirstWords): NotRun {
+  const words = output.take();
+  const said = words === '' ? '' : ` (${safeText(words, 300)})`;
+  return { why: `${path} cannot be run on ${node}${said}`, noProgram: true };
 }
 
 /** Writes the program to the pod's stdin. A pod that ended meanwhile tells itself why. */

@@ -35,8 +35,7 @@ export function systemdHere(run: Run = runProgram): Systemd {
     },
     stop: async (units) => void (await run(['systemctl', 'stop', '--', ...units], patience)),
     resetFailed: (units) => resetFailed(run, units),
-    // One call each: what parts two units in the output of one call is an empty line, and `run` drops those.
-    show: (units) => Promise.all(units.map((unit) => shown(run, unit))),
+    show: (units) => shown(run, units),
   };
 }
 
@@ -44,15 +43,18 @@ export function systemdHere(run: Run = runProgram): Systemd {
 const patience = { timeoutMs: limits.systemdJobTimeoutMs } as const;
 
 async function resetFailed(run: Run, units: readonly string[]): Promise<void> {
-  const facts = await Promise.all(units.map(async (name) => ({ name, unit: await shown(run, name) })));
+  const facts = await shown(run, units);
   // Asked for a unit that is not loaded, `systemctl reset-failed` fails.
-  const failed = facts.filter(({ unit }) => unit.get('ActiveState') === 'failed').map(({ name }) => name);
+  const failed = units.filter((_, index) => facts[index]?.get('ActiveState') === 'failed');
   if (failed.length > 0) await run(['systemctl', 'reset-failed', '--', ...failed]);
 }
 
-async function shown(run: Run, unit: string): Promise<ReadonlyMap<string, string>> {
-  const { stdout } = await run(['systemctl', 'show', `--property=${properties.join(',')}`, '--', unit]);
-  return new Map(stdout.split('\n').map((line) => pairOf(line)));
+/** One block for each unit, parted by empty lines and in the order asked for; also of a unit that is not there. */
+async function shown(run: Run, units: readonly string[]): Promise<ReadonlyMap<string, string>[]> {
+  // Asked for no unit, systemctl shows itself.
+  if (units.length === 0) return [];
+  const { stdout } = await run(['systemctl', 'show', `--property=${properties.join(',')}`, '--', ...units]);
+  return stdout.split('\n\n').map((block) => new Map(block.split('\n').map((line) => pairOf(line))));
 }
 
 /** What status asks of each unit. */

@@ -37,9 +37,11 @@ const quietBoot: Record<string, string[]> = {
 function systemdSaying(change: Record<string, string[]> = {}) {
   const said = { ...quietBoot, ...change };
   const run = async (argv: readonly string[]) => {
-    const unit = argv.at(-1) ?? '';
-    const lines = [`Id=${unit}`, 'LoadState=loaded', 'NeedDaemonReload=no', ...(said[unit] ?? [])];
-    return { stdout: lines.join('\n'), stderr: '' };
+    const blocks = argv.slice(argv.indexOf('--') + 1).map((unit) => {
+      const lines = [`Id=${unit}`, 'LoadState=loaded', 'NeedDaemonReload=no', ...(said[unit] ?? [])];
+      return lines.map((line) => `${line}\n`).join('');
+    });
+    return { stdout: blocks.join('\n'), stderr: '' };
   };
   return systemdHere(run);
 }
@@ -143,8 +145,9 @@ test('only what failed is reset: systemctl refuses a unit that is not loaded', a
   const systemd = (failed: string) =>
     systemdHere(async (argv) => {
       if (argv[1] !== 'show') asked.push([...argv]);
-      const state = argv.at(-1) === failed ? 'failed' : 'inactive';
-      return { stdout: `Id=${argv.at(-1)}\nActiveState=${state}`, stderr: '' };
+      const units = argv.slice(argv.indexOf('--') + 1);
+      const states = units.map((each) => `Id=${each}\nActiveState=${each === failed ? 'failed' : 'inactive'}\n`);
+      return { stdout: states.join('\n'), stderr: '' };
     });
   await systemd('none').resetFailed([unitNames.boot, unitNames.after]);
   assert.deepEqual(asked, []);

@@ -1,5 +1,5 @@
-// Goal: a fault in a unit of ours is found whatever systemd says before it, and nothing else is taken for one.
-// Method: the product's question, put to the real systemd-analyze.
+// Goal: a fault in a unit of ours is found whatever systemd says before it, and nothing else is taken for one; the
+// state of each unit is told. Method: the product's questions, put to a systemd of the test's own.
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -22,7 +22,7 @@ test('what a real systemd says of units of ours', { skip: withoutSystemd, timeou
   await write('aaa.service', '[Service]\nBogus=1\nExecStart=/bin/true\n');
   await write('bbb.service', '[Service]\nExecStart=/bin/true\nRestart=always\nType=oneshot\n');
   for (const [name, text] of Object.entries(own)) await write(name, text);
-  const { verify } = systemdHere((argv, options) => run(systemd.argv(...argv), options));
+  const { verify, show, resetFailed } = systemdHere((argv, options) => run(systemd.argv(...argv), options));
   const verified = async (name: keyof typeof own) => {
     const { problems, notes } = await verify([`${units}/${name}`]);
     return { problems: problems.join('\n'), notes: notes.join('\n') };
@@ -46,5 +46,18 @@ test('what a real systemd says of units of ours', { skip: withoutSystemd, timeou
     const { problems, notes } = await verified('sandwarden-beside.service');
     assert.equal(problems, '');
     assert.match(notes, /sandwarden-beside\.service:\d+: Unknown (?:key|lvalue)/);
+  });
+  await t.test('the state of several units, in the order asked for, and what failed is forgotten', async () => {
+    const names = ['sandwarden-sound.service', 'sandwarden-none.service', 'sandwarden-broken.service'];
+    await systemd.run('systemctl', 'daemon-reload');
+    await systemd.ended('systemctl', 'start', ...names);
+    const states = async () => (await show(names)).map((each) => [each.get('Id'), each.get('ActiveState')].join(' '));
+    const [sound, none, broken] = names;
+    const before = [`${sound} inactive`, `${none} inactive`];
+    await systemd.ended('systemctl', 'start', `${broken}`);
+    assert.deepEqual(await states(), [...before, `${broken} failed`]);
+    await resetFailed(names);
+    assert.deepEqual(await states(), [...before, `${broken} inactive`]);
+    assert.deepEqual(await show([]), []);
   });
 });

@@ -31,15 +31,17 @@ const packaged = ['/usr/lib/systemd/system', '/lib/systemd/system'];
  */
 export function observeUnits(root = ''): Promise<Observed<UnitsFacts>> {
   return observed(async () => {
-    const files = await unitFiles(root);
-    const parsed = await inParallel(files, limits.criReadsInFlight, async ({ unit, file }) => {
-      const text = await readSmall(`${root}${file}`);
-      const lines = linesOf(text ?? '');
-      const execs = lines.flatMap((line) => execOf({ file, ...line }));
-      const calls = await inParallel(execs, 1, (exec) => callsOf(unit, exec, root));
+    const units = [...Map.groupBy(await unitFiles(root), (each) => each.unit)];
+    const parsed = await inParallel(units, limits.criReadsInFlight, async ([unit, files]) => {
+      const read = await inParallel(inLoadOrder(files), 1, async ({ file }) => {
+        const text = await readSmall(`${root}${file}`);
+        return { file, isThere: text !== undefined, lines: linesOf(text ?? '').map((line) => ({ file, ...line })) };
+      });
+      const lines = read.flatMap((each) => each.lines);
+      const calls = await inParallel(execsInForce(lines), 1, (exec) => callsOf(unit, exec, root));
       // A masked unit is a link to /dev/null, which is no file.
-      const isThere = text !== undefined && file.endsWith(`/${unit}`);
-      return { unit, isThere, orders: lines.flatMap((line) => ordersOf(unit, { file, ...line })), calls: calls.flat() };
+      const isThere = read.some((each) => each.isThere && each.file.endsWith(`/${unit}`));
+      return { unit, isThere, orders: lines.flatMap((line) => ordersOf(unit, line)), calls: calls.flat() };
     });
     const calls = parsed.flatMap((each) => each.calls);
     const callers = new Set(calls.map((each) => each.unit));
@@ -59,7 +61,7 @@ interface UnitFile {
   readonly file: string;
 }
 
-/** The files of each unit: the unit itself where it is found first, and all of its drop-ins. */
+/** The files of each unit: the unit itself and each drop-in, of those of one name the first that is found. */
 async function unitFiles(root: string): Promise<UnitFile[]> {
   const files: UnitFile[] = [];
   const seen = new Set<string>();
@@ -77,10 +79,17 @@ async function unitFiles(root: string): Promise<UnitFile[]> {
         continue;
       }
       const dropIns = (await listed(`${root}${join(folder, name)}`)).filter((each) => each.endsWith('.conf'));
-      files.push(...dropIns.map((each) => ({ unit, file: join(folder, name, each) })));
+      const isNew = (each: string) => !files.some((other) => other.unit === unit && other.file.endsWith(`/${each}`));
+      files.push(...dropIns.filter(isNew).map((each) => ({ unit, file: join(folder, name, each) })));
     }
   }
   return files;
+}
+
+/** systemd.unit(5): the unit's own file, then its drop-ins by their names, whatever folder each is in. */
+function inLoadOrder(files: readonly UnitFile[]): readonly UnitFile[] {
+  const place = ({ unit, file }: UnitFile) => (file.endsWith(`/${unit}`) ? '' : file.slice(file.lastIndexOf('/') + 1));
+  return files.toSorted((a, b) => (place(a) < place(b) ? -1 : place(a) > place(b) ? 1 : 0));
 }
 
 /** Lines with their numbers; a backslash at the end joins the next one (systemd.syntax(7), and shells). */
@@ -106,9 +115,15 @@ interface Exec extends UnitLine {
   readonly command: string;
 }
 
-function execOf(line: UnitLine): Exec[] {
-  const match = /^(Exec[A-Za-z]+)\s*=\s*(.+)$/.exec(line.text);
-  return match ? [{ ...line, key: match[1] ?? '', command: match[2] ?? '' }] : [];
+/** systemd.service(5): an empty value takes back every command of its key that was given before. */
+function execsInForce(lines: readonly UnitLine[]): readonly Exec[] {
+  let execs: readonly Exec[] = [];
+  for (const line of lines) {
+    const [, key = '', command = ''] = /^(Exec[A-Za-z]+)\s*=\s*(.*)$/.exec(line.text) ?? [];
+    if (key === '') continue;
+    execs = command === '' ? execs.filter((each) => each.key !== key) : [...execs, { ...line, key, command }];
+  }
+  return execs;
 }
 
 function ordersOf(unit: string, line: UnitLine): UnitOrder[] {

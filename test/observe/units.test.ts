@@ -66,6 +66,36 @@ test('a unit of its own, a shell line in it, and its order', async () => {
   );
 });
 
+test('what a drop-in takes back is not run any more', async () => {
+  const emptied = (key: string) => `[Service]\n${key}=\n`;
+  const after = (files: Readonly<Record<string, string>>) =>
+    unitsOf({ ...k3s, ...files }).then(({ calls }) => calls.map((each) => `${each.key} ${each.by?.file ?? each.file}`));
+  const folder = '/etc/systemd/system/k3s.service.d';
+  const hook = `ExecStartPre ${folder}/sandbox-cleanup.conf`;
+  const calls = [hook];
+  assert.deepEqual(await after({}), calls);
+  assert.deepEqual(await after({ [`${folder}/zz.conf`]: emptied('ExecStartPre') }), []);
+  // By their names, whatever folder: the first of these comes before the hook, the second after it.
+  assert.deepEqual(await after({ [`${folder}/aa.conf`]: emptied('ExecStartPre') }), calls);
+  assert.deepEqual(await after({ '/run/systemd/system/k3s.service.d/zz.conf': emptied('ExecStartPre ') }), []);
+  assert.deepEqual(await after({ [`${folder}/zz.conf`]: emptied('ExecStartPost') }), calls, 'another key');
+  const anew = `${emptied('ExecStartPre')}ExecStartPre=/bin/crictl pods\n`;
+  assert.deepEqual(await after({ [`${folder}/zz.conf`]: anew }), [`ExecStartPre ${folder}/zz.conf`]);
+});
+
+test('the unit of a package is reset by a drop-in of the administrator; a drop-in hides one of its name', async () => {
+  const packaged = '/usr/lib/systemd/system/containerd.service';
+  const unit = { [packaged]: '[Service]\nExecStartPre=/usr/bin/crictl pods\n' };
+  const dropIn = '/etc/systemd/system/containerd.service.d/a.conf';
+  assert.deepEqual((await unitsOf({ ...unit, [dropIn]: '[Service]\nExecStartPre=\n' })).calls, []);
+  const hidden = { '/run/systemd/system/containerd.service.d/a.conf': '[Service]\nExecStartPre=crictl ps\n' };
+  const { calls } = await unitsOf({ ...unit, ...hidden, [dropIn]: '[Unit]\n' });
+  assert.deepEqual(
+    calls.map((each) => each.file),
+    [packaged],
+  );
+});
+
 test('masked units are not installed; packaged units of others and other words are not read', async () => {
   const units = await unitsOf({
     '/etc/systemd/system/containerd.service': 'masked',

@@ -25,6 +25,8 @@ export interface KubeServerOptions extends StoreOptions {
   readonly allows?: (asked: Attributes) => boolean;
   /** Does something else than answering; true: it has answered, or will not. */
   readonly fault?: (asked: Attributes, response: http.ServerResponse, request: http.IncomingMessage) => boolean;
+  /** Answers only then: a server that is slow and alive. */
+  readonly delay?: (asked: Attributes) => Promise<void>;
   readonly bookmarkMs?: number;
   /** What is written to a pod's stdin. */
   readonly onStdin?: (pod: KubeObject, bytes: Buffer) => void;
@@ -69,7 +71,11 @@ export async function kubeServer(options: KubeServerOptions = {}): Promise<KubeS
     if (attributes === undefined) return void response.writeHead(404).end('404 page not found\n');
     if (options.fault?.(attributes, response, request)) return;
     if (options.allows?.(attributes) === false) return refuse(response, forbidden(attributes));
-    answerRequest(handling, attributes, request, response).catch((error: unknown) => {
+    const answer = async () => {
+      await options.delay?.(attributes);
+      await answerRequest(handling, attributes, request, response);
+    };
+    answer().catch((error: unknown) => {
       if (error instanceof Refusal) return refuse(response, error);
       // A bug of this server's: whoever asked must not wait for an answer.
       response.destroy(error instanceof Error ? error : undefined);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { outcomeText } from '../../src/cli/render/plan-text.ts';
-import type { CsiCluster } from '../helpers/csi/cluster.ts';
+import { type CsiCluster, socket } from '../helpers/csi/cluster.ts';
 import { breakCluster, databases, healerOf, job, nameOf, plugin, sidecars, startCluster } from './cascade.ts';
 
 const plain = { width: 120, unicode: true, colour: false };
@@ -71,9 +71,57 @@ describe('power cut, dead sandboxes, CSI blocked, sidecars in back-off, volumes,
     const text = outcomeText(outcome, plain);
     assert.match(text, /All green after [\d.]+s/);
     await cluster.node.run(120_000);
-    const again = await healer.look();
-    assert.deepEqual(again.plan.actions, []);
-    assert.equal(again.diagnosis.state === 'errors', false, again.diagnosis.verdict);
+    const state = () => ({
+      sandboxes: [...cluster.node.machine.disk.sandboxes.keys()].sort(),
+      deleted: [...cluster.deleted],
+      pods: cluster.objects('pods').map((each) => each.metadata.uid),
+      attachments: cluster.objects('volumeattachments').map((each) => each.metadata.uid),
+      written: cluster.api.asked.filter((each) => !['get', 'list', 'watch'].includes(each.verb)).length,
+    });
+    const then = state();
+    const again = await healer.heal();
+    assert.deepEqual(again.look.plan.actions, []);
+    assert.deepEqual(again.outcome.actions, []);
+    assert.equal(again.outcome.stopped, undefined);
+    assert.deepEqual(state(), then);
+    assert.equal(again.look.diagnosis.state === 'errors', false, again.look.diagnosis.verdict);
+  });
+
+  test('are healed in this order: the dead socket, the dead sandboxes, the pods once the driver answers', async () => {
+    await using cluster = await startCluster();
+    await breakCluster(cluster);
+    cluster.leaveRegistration();
+    using healer = healerOf(cluster);
+    const { world } = healer;
+    const { storage } = world;
+    assert.ok(storage);
+    const done: string[] = [];
+    const { outcome } = await healer.heal({
+      world: {
+        ...world,
+        removeSandbox: async (id) => {
+          await world.removeSandbox(id);
+          done.push('remove sandbox');
+        },
+        storage: {
+          ...storage,
+          unlinkSocket: async (path, file) => {
+            const end = await storage.unlinkSocket(path, file);
+            done.push(`unlink socket: ${end}`);
+            return end;
+          },
+          deletePod: async (namespace, name, of) => {
+            const state = cluster.driver(socket)?.state;
+            await storage.deletePod(namespace, name, of);
+            done.push(`delete pod: driver ${state}`);
+          },
+        },
+      },
+    });
+    assert.equal(outcome.recovery.state, 'recovered');
+    const steps = done.filter((each, index) => each !== done[index - 1]);
+    assert.deepEqual(steps, ['unlink socket: removed', 'remove sandbox', 'delete pod: driver ready']);
+    assert.equal(done.filter((each) => each.startsWith('delete pod')).length, sidecars.length);
   });
 
   test('need no more of the API than docs/kubernetes-access.md says', async () => {

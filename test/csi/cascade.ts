@@ -10,6 +10,7 @@ import type { ProgressEvent } from '../../src/heal/progress.ts';
 import { openStateDir } from '../../src/heal/state-dir.ts';
 import { known } from '../../src/model/observed.ts';
 import type { Outcome } from '../../src/model/plan.ts';
+import type { Snapshot } from '../../src/model/snapshot.ts';
 import { observePods } from '../../src/observe/kube/pods.ts';
 import { observeVolumes } from '../../src/observe/kube/volumes.ts';
 import { observe } from '../../src/observe/node.ts';
@@ -108,13 +109,14 @@ export function healerOf(cluster: CsiCluster, planOptions: PlanOptions = options
   const asking = { flag: cluster.kubeconfig, hostname: nodeName, nodeName, timeoutMs };
   const look = async (): Promise<Look> => {
     const eyes = eyesOf(node, cri);
-    const snapshot = await observe({
+    const seen = await observe({
       ...eyes,
       pods: await observePods(asking),
       askVolumes: () => observeVolumes(asking),
       sources: { ...eyes.sources, csi: async () => known(cluster.csiFacts()) },
     });
     const listedUptimeNs = node.clock.uptimeNs();
+    const snapshot = { ...seen, kubeletLog: withRegistrations(seen.kubeletLog, cluster) };
     return { snapshot, diagnosis: diagnose(snapshot), plan: makePlan(snapshot, planOptions), listedUptimeNs };
   };
   const world: World = { ...worldOverEmbedded(node, cri, planOptions), storage, lookAgain: look };
@@ -144,6 +146,18 @@ export function healerOf(cluster: CsiCluster, planOptions: PlanOptions = options
       storage[Symbol.dispose]();
     },
   };
+}
+
+/** What kubelet logs of a registration socket on which nobody listens. */
+function withRegistrations(
+  log: Snapshot['kubeletLog'],
+  { deadRegistrations, node }: CsiCluster,
+): Snapshot['kubeletLog'] {
+  if (!log.known || deadRegistrations.size === 0) return log;
+  const error = 'failed to dial socket: context deadline exceeded';
+  const at = { wallNs: node.clock.wallNs() };
+  const failed = [...deadRegistrations.keys()].map((path) => ({ socket: path, error, count: 1, first: at, last: at }));
+  return { ...log, value: { ...log.value, registrationFailed: failed } };
 }
 
 function setAttached(cluster: CsiCluster, name: string, attached: boolean): void {

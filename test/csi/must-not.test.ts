@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { EmbeddedNode } from '../../src/embedded/node.ts';
 import type { Outcome } from '../../src/model/plan.ts';
-import { breakCluster, healerOf, nameOf, options, sidecars, startCluster } from './cascade.ts';
+import { breakCluster, healerOf, job, nameOf, options, sidecars, startCluster } from './cascade.ts';
 
 const deletions = (outcome: Outcome) => outcome.actions.filter((each) => each.action.kind === 'delete-pod');
 
@@ -68,6 +69,34 @@ describe('what must not be done', () => {
     assert.equal(snapshot.pods.known, false);
     assert.ok(plan.actions.every((each) => each.kind === 'remove-sandbox'));
   });
+
+  for (const [what, seconds, isSlow] of [
+    ['that takes a second for each answer', 1, () => true],
+    ['that takes 20 s for each deletion', 20, (verb: string) => verb === 'delete'],
+  ] as const) {
+    test(`an API ${what} is waited for, and nothing else is touched`, async () => {
+      let node: EmbeddedNode | undefined;
+      await using cluster = await startCluster({
+        delay: async ({ verb }) => {
+          if (isSlow(verb)) await node?.run(seconds * 1_000);
+        },
+      });
+      await breakCluster(cluster);
+      node = cluster.node;
+      using healer = healerOf(cluster);
+      const { outcome } = await healer.heal({ verifyTimeoutMs: 180_000 });
+      assert.equal(outcome.stopped, undefined);
+      const results = deletions(outcome).map((each) => each.result);
+      // A sidecar that kubelet has started meanwhile, since the socket is there, needs no deletion.
+      assert.ok(results.length === 8 && results.every((each) => each === 'done' || each === 'already'), `${results}`);
+      assert.equal(cluster.deleted.length, results.filter((each) => each === 'done').length);
+      assert.ok(cluster.deleted.every((each) => sidecars.map(nameOf).includes(each)));
+      assert.ok(outcome.recovery.tookMs >= seconds * 1_000 * cluster.deleted.length, `${outcome.recovery.tookMs} ms`);
+      const kept = [...cluster.node.machine.disk.containers.values()].some((each) => each.podUid === job.spec.uid);
+      assert.ok(kept, 'the finished pod keeps its logs');
+      assert.equal(outcome.recovery.state, 'recovered');
+    });
+  }
 
   test('an API that fails at the deletion stops the run; what was not begun is said', async () => {
     await using cluster = await startCluster({

@@ -6,7 +6,7 @@ import { storageOverKube } from '../../../src/cli/storage-world.ts';
 import { type EmbeddedNode, startEmbeddedNode } from '../../../src/embedded/node.ts';
 import type { PodSpec } from '../../../src/embedded/pod-spec.ts';
 import type { StorageWorld } from '../../../src/heal/storage-world.ts';
-import type { CsiDriver, CsiFacts } from '../../../src/model/csi.ts';
+import type { CsiDriver, CsiFacts, RegistrationSocket } from '../../../src/model/csi.ts';
 import { tempDir } from '../temp.ts';
 import { kubeletState } from './kubelet-state.ts';
 
@@ -29,6 +29,7 @@ export interface ClusterOptions {
   readonly volumes: Readonly<Record<string, string>>;
   readonly fault?: KubeServerOptions['fault'];
   readonly allows?: KubeServerOptions['allows'];
+  readonly delay?: KubeServerOptions['delay'];
 }
 
 /**
@@ -42,6 +43,8 @@ export class CsiCluster implements AsyncDisposable {
   readonly dir: string;
   /** Whether the log of a container tells of the socket; absent: it left none. */
   readonly lastWords = new Map<string, boolean>();
+  /** Registration sockets of before, on which nobody listens, by path; kubelet's log says that it fails with them. */
+  readonly deadRegistrations = new Map<string, RegistrationSocket>();
   /** Pods that the API deleted, oldest first. */
   readonly deleted: string[] = [];
   #pods: ClusterPod[];
@@ -90,6 +93,7 @@ export class CsiCluster implements AsyncDisposable {
     const api = await kubeServer({
       nowMs,
       ...(options.allows ? { allows: options.allows } : {}),
+      ...(options.delay ? { delay: options.delay } : {}),
       fault: (asked, response, request) => {
         cluster.it?.publish();
         // Dates of objects are judged by this header, which Node would write by the machine's own clock.
@@ -157,7 +161,17 @@ export class CsiCluster implements AsyncDisposable {
   csiFacts(): CsiFacts {
     const driver = this.driver(socket);
     const drivers = driver === undefined ? [] : [driver];
-    return { kubeletDirs: ['/var/lib/kubelet'], drivers, registrations: [], truncated: false };
+    const registrations = [...this.deadRegistrations.values()];
+    return { kubeletDirs: ['/var/lib/kubelet'], drivers, registrations, truncated: false };
+  }
+
+  /** Puts the registration socket of the driver of before there. */
+  leaveRegistration(): RegistrationSocket {
+    const path = `/var/lib/kubelet/plugins_registry/${driverName}-reg.sock`;
+    const at = { device: '1', inode: '9', madeAtNs: this.node.clock.wallNs() };
+    const dead = { path, ...at, state: 'refuses', says: 'ECONNREFUSED', owned: false } as const;
+    this.deadRegistrations.set(path, dead);
+    return dead;
   }
 
   driver(path: string): CsiDriver | undefined {
@@ -183,8 +197,8 @@ export class CsiCluster implements AsyncDisposable {
     return {
       ...real,
       readDriver: async (path) => this.driver(path),
-      readRegistration: async () => undefined,
-      unlinkSocket: async () => 'gone',
+      readRegistration: async (path) => this.deadRegistrations.get(path),
+      unlinkSocket: async (path) => (this.deadRegistrations.delete(path) ? 'removed' : 'gone'),
       isMounted: async () => false,
       tellsOfSocket: async (_pod, container) => this.lastWords.get(container),
       [Symbol.dispose]: () => real.close(),

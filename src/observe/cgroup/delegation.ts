@@ -4,9 +4,9 @@ import type { Run } from '../child.ts';
 import { observed } from '../unknown.ts';
 
 /**
- * Asks systemd which of the scopes are delegated: one call for as many as a command line has room for. systemd also marks a delegated directory with an
- * extended attribute (`trusted.delegate`), which only a program of its own could read here. What systemd does not tell
- * stays unknown: no systemd, a container of its own, a scope that ended meanwhile.
+ * Asks systemd which of the scopes are delegated: one call for as many as a command line has room for. systemd also
+ * marks a delegated directory with an extended attribute (`trusted.delegate`), which only a program of its own could
+ * read here. What systemd does not tell stays unknown: no systemd, a container of its own, a scope that ended meanwhile.
  */
 export async function withDelegation(facts: CgroupFacts, runner: Run): Promise<CgroupFacts> {
   const names = [...new Set(scopesOf(facts).map((each) => unitOf(each.path)))].filter((name) =>

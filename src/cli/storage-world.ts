@@ -31,9 +31,16 @@ export interface StorageParts extends CredentialOptions {
 /** CSI's sockets of this node, and the Kubernetes API by the credentials that are found; it connects when asked. */
 export function storageOverKube(parts: StorageParts): StorageWorld & { close(): void } {
   let connected: Promise<Connection> | undefined;
-  const api = () => {
+  const api = async () => {
     connected ??= connect(parts);
-    return connected;
+    const mine = connected;
+    try {
+      return await mine;
+    } catch (error) {
+      // The credentials of a node may come while it is healed: who asks next looks for them again.
+      if (connected === mine) connected = undefined;
+      throw error;
+    }
   };
   const { root = '' } = parts;
   return {

@@ -5,6 +5,8 @@ import { describe, test } from 'node:test';
 import { builtIn } from '../../../lab/kube-api/resources.ts';
 import { type KubeServerOptions, kubeServer } from '../../../lab/kube-api/server.ts';
 import { storageOverKube } from '../../../src/cli/storage-world.ts';
+import { SandwardenError } from '../../../src/model/errors.ts';
+import { limits } from '../../../src/model/limits.ts';
 import type { Pod } from '../../../src/model/node.ts';
 import { observeVolumes } from '../../../src/observe/kube/volumes.ts';
 import { decodeSnapshot, encodeSnapshot } from '../../../src/observe/snapshot-file.ts';
@@ -122,6 +124,36 @@ describe('the API as healing uses it', () => {
     storage.close();
   });
 
+  test('looks for the credentials again after it found none', async () => {
+    await using at = await cluster();
+    const flag = join(at.root, 'later');
+    const storage = storageOverKube({ ...at.asking, flag });
+    await assert.rejects(storage.readNodeObject(), (error) => error instanceof SandwardenError);
+    await writeFile(flag, kubeconfigOf(at.api.url));
+    assert.equal(await storage.readNodeObject(), undefined);
+    storage.close();
+  });
+
+  test('tells which nodes have a volume in use or attached, over all pages', async () => {
+    await using at = await cluster();
+    const volume = `kubernetes.io/csi/${driver}^h`;
+    const node = (name: string, status: object) => at.api.add({ kind: 'Node', metadata: { name }, status });
+    node('node-1', { volumesInUse: [`${volume}2`], volumesAttached: [{ name: `${volume}2`, devicePath: '' }] });
+    node('node-2', { volumesInUse: [volume, `${volume}2`] });
+    for (let index = 0; index < limits.kubePageItems; index++) node(`other-${index}`, {});
+    node('z', { volumesAttached: [{ name: volume, devicePath: '' }] });
+    const storage = storageOverKube(at.asking);
+    assert.deepEqual(await storage.readVolumeUse(volume), {
+      knowsThisNode: true,
+      inUseOn: ['node-2'],
+      attachedTo: ['z'],
+    });
+    storage.close();
+    const elsewhere = storageOverKube({ ...at.asking, nodeName: 'nobody' });
+    assert.equal((await elsewhere.readVolumeUse(volume)).knowsThisNode, false);
+    elsewhere.close();
+  });
+
   test('finds a mounted volume by the kernel’s list, and takes one that it cannot read for mounted', async () => {
     await using at = await cluster();
     const storage = storageOverKube({ ...at.asking, root: at.root });
@@ -142,6 +174,25 @@ describe('the API as healing uses it', () => {
     );
     assert.equal(await storage.isMounted(found), false);
     storage.close();
+  });
+
+  test('gives each Application that is not green, with what it is made of', async () => {
+    await using at = await cluster();
+    const app = (name: string, sync: string, health: string, more: object = {}) => {
+      const status = { sync: { status: sync }, health: { status: health }, ...more };
+      const spec = { destination: { namespace: 'apps' } };
+      at.api.add({ kind: 'Application', metadata: { name, namespace: 'argocd' }, spec, status });
+    };
+    app('well', 'Synced', 'Healthy');
+    const made = { kind: 'StatefulSet', namespace: 'apps', name: 'db' };
+    app('db', 'OutOfSync', 'Degraded', {
+      resources: [made, { ...made, kind: 'Service' }, { kind: 'Node', name: 'n' }],
+    });
+    const storage = storageOverKube(at.asking);
+    const said = await storage.applications();
+    storage.close();
+    const db = { namespace: 'argocd', name: 'db', sync: 'OutOfSync', health: 'Degraded', destination: 'apps' };
+    assert.deepEqual(said?.known && said.value, { total: 2, red: [{ ...db, resources: ['apps/db'] }] });
   });
 
   test('tells a cluster without Argo CD from one that does not say', async () => {

@@ -30,10 +30,17 @@ export interface BootReport {
   readonly done: readonly string[];
   readonly left: readonly { readonly object: string; readonly why: string }[];
   readonly took: {
+    /** When the runtime first answered boot healing. */
     readonly runtimeReadyNs?: bigint;
+    /** The start of its process, where nobody waited for its first answer. */
+    readonly runtimeStartedNs?: bigint;
     readonly kubeletStartedNs?: bigint;
+    /**
+     * When the runtime had made the newest of the sandboxes that are READY and its containers that run: no probe is
+     * asked, so the pod may have become ready later.
+     */
     readonly lastPodNs?: bigint;
-    /** The pod that came last. */
+    /** The pod whose sandbox that is. */
     readonly lastPod?: string;
     /** Pods whose sandbox is READY, of those that the runtime lists. */
     readonly ready: number;
@@ -151,9 +158,8 @@ function timesOf(snapshot: Snapshot, record: BootRecord): BootReport['took'] {
   // Where kubelet has not run yet the temporary runtime of k3s is not the one that pods wait for.
   const healed = record.heal.find((each) => each.runtimeReadyUptimeNs !== undefined)?.runtimeReadyUptimeNs;
   const started = valueOr(snapshot.processes, undefined)?.runtimeStartedUptimeNs;
-  const runtimeReadyNs = healed ?? started;
   return {
-    ...(runtimeReadyNs === undefined ? {} : { runtimeReadyNs }),
+    ...(healed !== undefined ? { runtimeReadyNs: healed } : started === undefined ? {} : { runtimeStartedNs: started }),
     ...(kubelet?.startedUptimeNs === undefined ? {} : { kubeletStartedNs: kubelet.startedUptimeNs }),
     ...(last === undefined || bootedNs === undefined
       ? {}

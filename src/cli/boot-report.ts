@@ -53,10 +53,12 @@ export function bootReportText(report: BootReport, style: Style): string {
     report.left.map(({ object, why }) => `${object}: ${why}`),
   );
   const at = (ns: bigint | undefined) => (ns === undefined ? 'not known' : `+${describeDuration(ns)}`);
-  add('From power on (the start of the kernel)', [
-    `runtime ready ${at(took.runtimeReadyNs)}`,
+  const answered = took.runtimeReadyNs !== undefined;
+  const made = took.lastPod === undefined ? '' : `: ${took.lastPod}; when it became ready is not measured`;
+  add('From the start of the kernel', [
+    answered ? `runtime ready ${at(took.runtimeReadyNs)}` : `runtime started ${at(took.runtimeStartedNs)}`,
     `kubelet started ${at(took.kubeletStartedNs)}`,
-    `last pod ${at(took.lastPodNs)}${took.lastPod === undefined ? '' : `: ${took.lastPod}`}`,
+    `last sandbox and its containers made ${at(took.lastPodNs)}${made}`,
     `${took.ready} of ${took.pods} pods have their sandbox`,
   ]);
   return `${lines.join('\n')}\n`;

@@ -88,10 +88,22 @@ describe('the report of a boot', () => {
       pods: 2,
     });
     const text = bootReportText(found, style);
-    for (const each of [/^ {2}clock moved forward 2 h/m, /last pod \+23 s/, /removed sandbox default\/web\/0/]) {
+    for (const each of [
+      /^ {2}clock moved forward 2 h/m,
+      /^ {2}last sandbox and its containers made \+23 s: default\/web .*;\s+when it became ready is not measured$/m,
+      /removed sandbox default\/web\/0/,
+    ]) {
       assert.match(text, each);
     }
     assert.doesNotMatch(text, /not-done/);
+  });
+
+  test('where nobody waited for the runtime, its start is not called its readiness', () => {
+    const { runtimeReadyUptimeNs: _, ...unasked } = healed;
+    const record = { ...nothing, heal: [unasked] };
+    const found = report({ record, flags: { ...quiet, unclean: true } }, 'unclean');
+    assert.equal(found.took.runtimeReadyNs, undefined);
+    assert.match(bootReportText(found, style), /runtime started (\+|not known)/);
   });
 
   test('what is not settled comes first', () => {

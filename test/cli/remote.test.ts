@@ -154,11 +154,17 @@ describe('sandwarden --node', () => {
     assert.deepEqual(left(none.api), []);
   });
 
-  test('where not even the debug pod’s sandbox is made, that is said with the commands for the console', async () => {
+  /** What is said where an event refuses the debug pod's sandbox, whose name `holder` holds. */
+  async function refusedBy(holder: string, node: object = {}): Promise<string> {
     const api: { now?: KubeServer } = {};
-    const message =
-      'Failed to create pod sandbox: failed to reserve sandbox name "x_y_z_0": name "x_y_z_0" is reserved for "abc"';
+    const held = `name "x_y_z_0" is reserved for "${holder}"`;
+    const message = `Failed to create pod sandbox: failed to reserve sandbox name "x_y_z_0": ${held}`;
     await using it = await rig(says(''), {
+      prepare: (server) => {
+        const [nodes, was] = [server.resource('nodes'), server.store.get(server.resource('nodes'), undefined, 'n1')];
+        const metadata = { ...was.metadata, ...('metadata' in node ? (node.metadata as object) : {}) };
+        server.store.update(nodes, undefined, 'n1', { ...was, ...node, metadata });
+      },
       refuses: (pod) => {
         const event = {
           node: 'n1',
@@ -179,11 +185,36 @@ describe('sandwarden --node', () => {
     });
     api.now = it.api;
     assert.equal(await it.sandwarden('--node', 'n1', '--start-timeout', '0.3', 'heal', '--only', "SW101/it's"), 30);
-    const said = it.out.stderr.replace(/\s+/g, ' ');
+    assert.deepEqual(left(it.api), []);
+    return it.out.stderr.replace(/\s+/g, ' ');
+  }
+
+  test('where not even the debug pod’s sandbox is made, that is said with the commands for the console', async () => {
+    const id = 'ab'.repeat(32);
+    const said = await refusedBy(id);
     assert.match(said, /n1 refuses the sandbox even of the debug pod because a sandbox of before holds its name/);
     assert.match(said, /At the console of n1 .*`sandwarden heal --only 'SW101\/it'\\''s'`/);
-    assert.match(said, /crictl pods --state NotReady/);
-    assert.deepEqual(left(it.api), []);
+    assert.match(said, /`crictl pods --state NotReady`/);
+    assert.ok(
+      said.includes(`\`crictl inspectp ${id}\` shows what holds the name; unless its state is SANDBOX_READY, `),
+    );
+    assert.ok(said.includes(`\`crictl stopp ${id} && crictl rmp ${id}\` removes it.`), said);
+  });
+
+  test('the runtime’s socket stands in these commands where the API tells it; no id of an event is an option', async () => {
+    const annotations = { 'kubeadm.alpha.kubernetes.io/cri-socket': 'unix:///run/my runtime.sock' };
+    for (const [node, socket] of [
+      [{ metadata: { annotations: { 'kubeadm.alpha.kubernetes.io/cri-socket': '/run/x.sock' } } }, '/run/x.sock'],
+      [{ status: { nodeInfo: { kubeletVersion: 'v1.31.2+k3s1' } } }, '/run/k3s/containerd/containerd.sock'],
+      [{ status: { nodeInfo: { containerRuntimeVersion: 'cri-o://1.31' } } }, '/var/run/crio/crio.sock'],
+    ] as const) {
+      const [crictl, id] = [`crictl --runtime-endpoint unix://${socket}`, 'cd'.repeat(32)];
+      const said = await refusedBy(id, node);
+      for (const each of [`${crictl} stopp ${id} && ${crictl} rmp ${id}`, `${crictl} pods --state NotReady`]) {
+        assert.ok(said.includes(`\`${each}\``), said);
+      }
+    }
+    assert.doesNotMatch(await refusedBy('--all', { metadata: { annotations } }), /rmp|runtime-endpoint/);
   });
 
   test('a node whose kubelet is silent, one that is not there, and a program that is not there', async () => {

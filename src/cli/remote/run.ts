@@ -199,13 +199,14 @@ async function notStarted(
 ): Promise<{ readonly why: string }> {
   const { node, argv } = request;
   const message = await life.refusal(client, ending);
-  if (message !== undefined) throw refusedSandbox(node, message, argv);
+  const of = { node, argv, endpoint: target.endpoint };
+  if (message !== undefined) throw refusedSandbox(message, of);
   const late = `within ${request.startMs / 1_000} s`;
   if (isPulled && target.isReady && hasSandbox !== false) return { why: `it was not pulled ${late}` };
   const heard = target.isReady ? '' : '; the cluster does not hear of its kubelet';
   const waits = why === '' ? '' : ` (${why})`;
   const what = `the debug pod did not start on ${node} ${late}${waits}${heard}`;
-  throw new SandwardenError('ERR_PRECONDITION', what, { hint: consoleHint(node, argv) });
+  throw new SandwardenError('ERR_PRECONDITION', what, { hint: consoleHint(of) });
 }
 
 function goneError({ ending, request }: Run): SandwardenError {

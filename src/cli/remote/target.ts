@@ -10,6 +10,8 @@ export interface Target {
   readonly images: readonly string[];
   /** Whether kubelet says that it is there. */
   readonly isReady: boolean;
+  /** Where its runtime listens, where the API tells. */
+  readonly endpoint?: string;
 }
 
 /** A node, by the API. Throws ERR_KUBE_NOT_FOUND where there is none of that name. */
@@ -17,7 +19,9 @@ export async function targetOf(client: KubeReader, node: string, signal: AbortSi
   try {
     const object = await client.get(`/api/v1/nodes/${node}`, signal);
     const ready = listOf(at(object, 'status', 'conditions')).find((each) => member(each, 'type') === 'Ready');
+    const endpoint = endpointOf(object);
     return {
+      ...(endpoint === undefined ? {} : { endpoint }),
       architecture: textOf(at(object, 'status', 'nodeInfo', 'architecture')) ?? 'amd64',
       images: imagesOf(object),
       isReady: member(ready, 'status') === 'True',
@@ -29,6 +33,19 @@ export async function targetOf(client: KubeReader, node: string, signal: AbortSi
       cause: error,
     });
   }
+}
+
+/**
+ * The runtime's socket: kubeadm notes it on the node; k3s and RKE2, which a kubelet's version tells, and CRI-O have one
+ * place. Sources: kubeadm constants.AnnotationKubeadmCRISocket; k3s pkg/agent/config; cri-o pkg/config.
+ */
+function endpointOf(node: unknown): string | undefined {
+  const noted = textOf(at(node, 'metadata', 'annotations', 'kubeadm.alpha.kubernetes.io/cri-socket'), 300) ?? '';
+  const [, path] = /^(?:unix:\/\/)?(\/[\w./-]+)$/.exec(noted) ?? [];
+  if (path !== undefined) return `unix://${path}`;
+  const info = (name: string) => textOf(at(node, 'status', 'nodeInfo', name), 200) ?? '';
+  if (/\+(?:k3s|rke2r)\d/.test(info('kubeletVersion'))) return 'unix:///run/k3s/containerd/containerd.sock';
+  return info('containerRuntimeVersion').startsWith('cri-o://') ? 'unix:///var/run/crio/crio.sock' : undefined;
 }
 
 /**

@@ -86,7 +86,7 @@ function isUnhealthy({ health }: Application): boolean {
   return health !== 'Healthy' && health !== 'Suspended';
 }
 
-/** A pod is named after what makes it: StatefulSet, Deployment, an operator's object. Without a list its namespace says. */
+/** A pod is named after what makes it: a StatefulSet, a Deployment, an operator's object. Else its namespace says. */
 function holdsPodOf({ follow }: StorageGoal, { resources, destination }: Application): boolean {
   return follow.some((pod) =>
     resources.length === 0

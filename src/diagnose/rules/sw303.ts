@@ -73,7 +73,7 @@ export function whyKept({ pod, driver }: Pick<BackedOff, 'pod' | 'driver'>, judg
   if (pod.owner === undefined || !remaking.includes(pod.owner.kind)) return 'nobody would make it anew';
   if (containers.some((each) => isDriverContainer(each, pod))) return 'it serves the socket itself';
   const known = new Set(judged.flatMap((each) => (each.driver.folder === driver.folder ? [each.container.name] : [])));
-  // What crashes without having been held against the socket has a cause of its own, whatever else of kubelet's it mounts.
+  // What crashes without having been held against the socket has a cause of its own, whatever of kubelet's it mounts.
   const other = containers.find((each) => !known.has(each.name) && crashes(each, driver.folder));
   return other && `${other.name} of it crashes too, and nothing says that it waits for ${driver.name}`;
 }

@@ -19,7 +19,7 @@ interface Now {
 
 /**
  * What speaks against it by what is read now: undefined where nothing does. This node runs, for we run on it: so only
- * an attachment that never succeeded may go, of a volume that no node uses or has, and that this kernel has not mounted.
+ * an attachment that never succeeded may go, of a volume that no node uses or has and that is not mounted here.
  * Pure. Source: kube-controller-manager attachdetach reconciler.go (volumesInUse, volumesAttached), csi_attacher.go.
  */
 export function againstDeletion(guard: DeleteAttachmentGuard, { found, use, mounted }: Now): string | undefined {

@@ -43,7 +43,7 @@ function hostile(): Timeline {
   const boots = story.boots.map((boot) => ({
     ...boot,
     ...(boot.ghosts ? { ghosts: { ...boot.ghosts, pods: [`ns/${evil}`, ...boot.ghosts.pods] } } : {}),
-    drivers: boot.drivers.map((each) => ({ ...each, driver: evil, text: evil })),
+    drivers: boot.drivers.map((each) => ({ ...each, driver: `longhorn ${evil}`, text: evil })),
     kernel: {
       ...boot.kernel,
       tasks: [

@@ -60,6 +60,49 @@ describe('readIncident', () => {
     });
   }
 
+  describe('whose the refused node plugin is', () => {
+    /** The story with another plugin among the refused pods, other sidecars, or another driver. */
+    const told = ({ plugin, namespace, driver }: { plugin?: string; namespace?: string; driver?: string }) => {
+      const story = loopStory();
+      const boots = story.boots.map((boot) => ({
+        ...boot,
+        ...(boot.ghosts && plugin ? { ghosts: { ...boot.ghosts, pods: [plugin, 'default/app-0'] } } : {}),
+        drivers: boot.drivers.map((each) => ({ ...each, driver: driver ?? each.driver })),
+        loops: boot.loops.map((each) => ({
+          ...each,
+          pod: `${namespace ?? 'longhorn-system'}/${each.pod.slice(each.pod.indexOf('/') + 1)}`,
+        })),
+      }));
+      return readIncident({ ...story, boots });
+    };
+    const link = (incident: ReturnType<typeof told>, code: string) => incident.chain.find((each) => each.code === code);
+
+    test('another driver’s is a possible cause, which is said, and no link of a loop', () => {
+      const incident = told({ plugin: 'kube-system/csi-nfs-node-abcde', namespace: 'kube-system' });
+      assert.equal(incident.state, 'trouble');
+      const [driver, churn] = [link(incident, 'SW301'), link(incident, 'SW401')];
+      assert.match(driver?.evidence ?? '', /a node plugin that may be its own .*csi-nfs-node-abcde/);
+      assert.equal(driver?.because, undefined);
+      assert.match(driver?.others?.[0]?.text ?? '', /^SW101: .*perhaps shared: plugin kube-system\/csi-nfs-node/);
+      assert.equal(churn?.because, undefined);
+      assert.match(churn?.others?.[0]?.text ?? '', /perhaps shared: sidecars kube-system/);
+    });
+
+    test('sidecars in a namespace of many drivers, with no name that ties them, are only perhaps its own', () => {
+      const incident = told({
+        ...{ plugin: 'kube-system/csi-nfs-node-abcde', namespace: 'kube-system', driver: 'nfs.csi.k8s.io' },
+      });
+      assert.match(link(incident, 'SW301')?.because ?? '', /^SW101: .*plugin kube-system\/csi-nfs-node/);
+      assert.equal(link(incident, 'SW401')?.because, undefined);
+      assert.equal(incident.state, 'trouble');
+    });
+
+    test('in a namespace of their own they are its own', () => {
+      const incident = told({ plugin: 'storage/csi-nfs-node-abcde', namespace: 'storage', driver: 'nfs.csi.k8s.io' });
+      assert.equal(incident.state, 'loop');
+    });
+  });
+
   test('a freeze is not needed where the kernel stalled until the end', () => {
     const story = loopStory();
     const boots = story.boots.map((boot, index) =>

@@ -6,6 +6,7 @@ import { countsInWords, isStallKind, thousands } from '../stall-facts.ts';
 import { isOfContainers, isSidecar } from '../storm-facts.ts';
 import { describeDuration } from '../time.ts';
 import { Axis } from './axis.ts';
+import { belongsTo, tiePlugins } from './driver-pods.ts';
 import { loopRate } from './rates.ts';
 
 /** Something that happened, with its words and with what it can cause and be caused by. */
@@ -20,11 +21,12 @@ export interface Episode extends CauseNode {
 /** All that happened, in the order of the axis. */
 export function episodesOf(timeline: Timeline): Episode[] {
   const axis = new Axis(timeline);
+  const drivers = [...new Set(timeline.boots.flatMap((boot) => boot.drivers.map((each) => each.driver)))];
   const found = timeline.boots.flatMap((boot, index) => [
     ...clocks(boot, timeline.boots[index - 1], axis),
     ...ghosts(boot, timeline.boots[index - 1], axis),
-    ...boot.drivers.map((each) => driver(boot, each, axis)),
-    ...loops(boot, axis),
+    ...boot.drivers.map((each) => driver(boot, each, { axis, drivers })),
+    ...loops(boot, { axis, drivers }),
     ...stalls(boot, axis),
     ...otherSigns(boot, axis),
     ...boot.freezes.map((each, n) => {
@@ -44,6 +46,12 @@ export function episodesOf(timeline: Timeline): Episode[] {
   return found.sort((a, b) => compare(a.startNs, b.startNs));
 }
 
+interface Context {
+  readonly axis: Axis;
+  /** The drivers that the whole timeline knows. */
+  readonly drivers: readonly string[];
+}
+
 interface Part {
   readonly code: string;
   readonly id?: string;
@@ -52,10 +60,11 @@ interface Part {
   readonly text: string;
   readonly evidence: string;
   readonly objects: readonly string[];
+  readonly maybe?: readonly string[];
 }
 
 function episode(boot: TimelineBoot, axis: Axis, part: Part): Episode {
-  const { code, first, last = first, text, evidence, objects } = part;
+  const { code, first, last = first, text, evidence, objects, maybe = [] } = part;
   const [startNs, endNs] = [axis.at(first), axis.at(last)];
   return {
     id: `${boot.bootId} ${code} ${part.id ?? ''}`,
@@ -68,6 +77,7 @@ function episode(boot: TimelineBoot, axis: Axis, part: Part): Episode {
     text,
     evidence,
     objects: new Set(objects),
+    maybe: new Set(maybe),
   };
 }
 
@@ -114,9 +124,14 @@ function ghosts(boot: TimelineBoot, before: TimelineBoot | undefined, axis: Axis
   return [episode(boot, axis, part)];
 }
 
-function driver(boot: TimelineBoot, of: DriverEpisode, axis: Axis): Episode {
-  const plugins = (boot.ghosts?.pods ?? []).filter(isNodePlugin);
-  const blocked = plugins.length === 0 ? '' : `its node plugin was among the refused pods (${some(plugins)}); `;
+function driver(boot: TimelineBoot, of: DriverEpisode, { axis, drivers }: Context): Episode {
+  const ties = tiePlugins(of.driver, drivers, boot.ghosts?.pods ?? []);
+  const blocked =
+    ties.own.length > 0
+      ? `its node plugin was among the refused pods (${some(ties.own)}); `
+      : ties.perhaps.length > 0
+        ? `a node plugin that may be its own was among the refused pods (${some(ties.perhaps)}); `
+        : '';
   return episode(boot, axis, {
     code: 'SW301',
     id: of.driver,
@@ -126,17 +141,17 @@ function driver(boot: TimelineBoot, of: DriverEpisode, axis: Axis): Episode {
     evidence: `${blocked}told ${thousands(of.count)} times: ${of.text}`,
     objects: [
       `driver:${of.driver}`,
-      ...plugins.flatMap((each) => [`plugin:${each}`, `sidecars:${each.slice(0, each.indexOf('/'))}`]),
+      ...ties.own.map((each) => `plugin:${each}`),
+      ...ties.namespaces.map((each) => `sidecars:${each}`),
+    ],
+    maybe: [
+      ...ties.perhaps.map((each) => `plugin:${each}`),
+      ...ties.perhapsNamespaces.map((each) => `sidecars:${each}`),
     ],
   });
 }
 
-/** By its name: charts call it …-csi-plugin, csi-…-node, ebs-csi-node. */
-function isNodePlugin(pod: string): boolean {
-  return /csi.*(?:plugin|node)|(?:plugin|node).*csi/.test(pod.slice(pod.indexOf('/') + 1));
-}
-
-function loops(boot: TimelineBoot, axis: Axis): Episode[] {
+function loops(boot: TimelineBoot, { axis, drivers }: Context): Episode[] {
   const [any] = boot.loops;
   const pods = [...new Set(boot.loops.map((each) => each.pod))];
   if (any === undefined || boot.loops.every((each) => each.count < limits.loopCreations)) return [];
@@ -154,10 +169,16 @@ function loops(boot: TimelineBoot, axis: Axis): Episode[] {
     objects: [
       'task:runc',
       ...pods.map((each) => `pod:${each}`),
-      ...sidecars.map((each) => `sidecars:${each.slice(0, each.indexOf('/'))}`),
+      ...sidecars.flatMap((each) => sidecarOf(each, drivers)),
     ],
   };
   return [episode(boot, axis, part)];
+}
+
+/** Whose sidecar a pod is: the driver's whose name it has, else that of its namespace, if there is one. */
+function sidecarOf(pod: string, drivers: readonly string[]): string[] {
+  const tied = drivers.filter((each) => belongsTo(pod, each));
+  return tied.length > 0 ? tied.map((each) => `driver:${each}`) : [`sidecars:${pod.slice(0, pod.indexOf('/'))}`];
 }
 
 function stalls(boot: TimelineBoot, axis: Axis): Episode[] {

@@ -25,6 +25,8 @@ export interface Fight {
   readonly back: number;
   readonly takers: readonly Party[];
   readonly putters: readonly Party[];
+  /** Who had written to the slices in the seconds before, in most of the times that it went: what was seen, no more. */
+  readonly after?: Pick<Party, 'comm' | 'count'>;
   readonly first: Moment;
   readonly last: Moment;
   /** When it went the last time; as `last` where it never went. */
@@ -40,16 +42,20 @@ export function fightsOf({ changes = [] }: Pick<ControllerChanges, 'changes'>): 
   return [...Map.groupBy(changes, ({ path, controller }) => `${path} ${controller}`).values()].flatMap(fightOf);
 }
 
-/** `cpuset left kubepods-burstable.slice 6 times in 3 min: taken by systemd (pid 1), put back by kubelet (pid 376)`. */
+/**
+ * `cpuset left kubepods-burstable.slice 6 times in 3 min: taken by systemd (pid 1) after kubelet's writes, put back by
+ * kubelet (pid 376)`.
+ */
 export function describeFight(fight: Fight, watchedNs: bigint): string {
-  const { controller, path, gone, back, takers, putters, missing } = fight;
+  const { controller, path, gone, back, takers, putters, after, missing } = fight;
   const slice = sliceName(path);
   const within = describeDuration(watchedNs);
   if (gone === 0) return `${controller} came back to ${slice}, put there by ${describeParties(putters)}`;
   const returned = back === 0 ? '' : `, put back by ${describeParties(putters)}`;
   const now = missing ? '; it is missing now' : '';
   const left = `${controller} left ${slice} ${times(gone)} in ${within}`;
-  return `${left}: taken by ${describeParties(takers)}${returned}${now}`;
+  const when = after === undefined ? '' : ` after ${after.comm}'s writes`;
+  return `${left}: taken by ${describeParties(takers)}${when}${returned}${now}`;
 }
 
 /** `systemd (pid 1)`, `runc (12 processes)`, `systemd (pid 1) or kubelet (pid 376)`, `somebody who was not named`. */
@@ -88,6 +94,7 @@ function fightOf(changes: readonly ControllerChange[]): Fight[] {
   const went = changes.filter((each) => each.went === 'gone');
   const came = changes.filter((each) => each.went === 'back');
   const away = awayOf(changes);
+  const after = provokerOf(went);
   return [
     {
       path: first.path,
@@ -99,6 +106,7 @@ function fightOf(changes: readonly ControllerChange[]): Fight[] {
       first: first.at,
       last: last.at,
       lastGone: went.at(-1)?.at ?? last.at,
+      ...(after === undefined ? {} : { after }),
       missing: last.went === 'gone',
       ...(away === undefined ? {} : { awayNs: away }),
     },
@@ -111,6 +119,19 @@ function named(changes: readonly ControllerChange[]): Party[] {
   const parties = partiesOf((sure.length > 0 ? sure : changes).flatMap((each) => each.writers));
   const told = sure.length > 0 ? parties : parties.map((each) => ({ ...each, perhaps: true as const }));
   return told.toSorted((a, b) => b.count - a.count);
+}
+
+/** Once may be chance; and whoever takes it away some of the times is a party, not what provokes one. */
+function provokerOf(went: readonly ControllerChange[]): Fight['after'] {
+  const takers = new Set(went.flatMap((each) => each.writers.map(({ comm }) => comm)));
+  const rounds = went.flatMap(({ after = [] }) => [...new Set(after.map((each) => each.comm))]);
+  const counts = Map.groupBy(
+    rounds.filter((comm) => comm !== '' && !takers.has(comm)),
+    (comm) => comm,
+  );
+  const [most] = [...counts].toSorted(([, a], [, b]) => b.length - a.length);
+  if (most === undefined || most[1].length < 2 || most[1].length * 2 <= went.length) return undefined;
+  return { comm: most[0], count: most[1].length };
 }
 
 function awayOf(changes: readonly ControllerChange[]): [bigint, bigint] | undefined {

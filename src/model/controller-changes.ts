@@ -34,6 +34,8 @@ export interface ControllerChange {
   readonly went: 'gone' | 'back';
   /** Who wrote since the slice was read before: one as a rule, several in a burst, none where nobody told. */
   readonly writers: readonly ControllerWriter[];
+  /** Of one that is gone: others that wrote to any of the slices within `limits.watchProvokedMs` before. */
+  readonly after?: readonly ControllerWriter[];
 }
 
 /** What was seen from `since` to `until`. */

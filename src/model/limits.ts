@@ -286,6 +286,12 @@ export const limits = {
   /** Changes and writers that a watch keeps; later ones are told of and not kept. */
   watchChanges: 10_000,
   watchWriters: 2_000,
+  /**
+   * A write this shortly before another one may have provoked it (recorded: systemd writes 3 to 150 ms after kubelet),
+   * and of how many processes it is kept.
+   */
+  watchProvokedMs: 2_000,
+  watchRecentWriters: 8,
   /** A watch that is told how long lasts at most this long: what a timer holds, less a day. */
   watchForMs: 23 * 24 * 3_600_000,
   /** A watch begins without the names of pods where the runtime does not tell them within this time. */

@@ -248,6 +248,7 @@ const controllerChanges = v.object({
         controller: text,
         went: v.picklist(['gone', 'back']),
         writers: v.array(controllerWriter),
+        after: optional(v.array(controllerWriter)),
       }),
     ),
   ),

@@ -145,6 +145,41 @@ describe('what went and came back', () => {
   });
 });
 
+describe('what went before', () => {
+  /** kubelet wrote shortly before the first `provoked` of `times` losses. */
+  const rounds = (times: number, provoked: number, who: ControllerWriter = kubelet) =>
+    Array.from({ length: times }, (_, index) => [
+      { ...change(90 - 10 * index, 'gone', [systemd]), ...(index < provoked ? { after: [who] } : {}) },
+      change(89 - 10 * index, 'back', [kubelet]),
+    ]).flat();
+  const sentence = (changes: readonly ControllerChange[]) => {
+    const [fight] = fightsOf({ changes });
+    return fight === undefined ? '' : describeFight(fight, seconds(180));
+  };
+  test('in most of the rounds: it is said', () => {
+    assert.equal(
+      sentence(rounds(6, 4)),
+      "cpuset left kubepods-besteffort.slice 6 times in 3 min: taken by systemd (pid 1) after kubelet's writes, put " +
+        'back by kubelet (pid 376)',
+    );
+    assert.deepEqual(fightsOf({ changes: rounds(6, 4) })[0]?.after, { comm: 'kubelet', count: 4 });
+  });
+  test('in half of them, once, by the taker itself, by nobody with a name: it is not', () => {
+    for (const changes of [
+      rounds(6, 3),
+      rounds(1, 1),
+      rounds(4, 4, { pid: 1, comm: 'systemd' }),
+      rounds(4, 4, { pid: 9, comm: '' }),
+    ]) {
+      assert.doesNotMatch(sentence(changes), / after /);
+    }
+  });
+  test('a snapshot keeps it', () => {
+    const snapshot = snapshotOf({ more: { controllerChanges: known(seen(rounds(2, 2))) } });
+    assert.deepEqual(decodeSnapshot(encodeSnapshot(snapshot)), snapshot);
+  });
+});
+
 describe('the recorded fight', () => {
   const recorded = readRecording('cgroup-flapping', { watched: true });
   const { findings, chain } = diagnose(recorded);

@@ -36,13 +36,14 @@ export class JsonWatchReport implements WatchReport {
       this.#write(kind, rest);
       return;
     }
-    const { at, path, controller, went, writers } = event.change;
+    const { at, path, controller, went, writers, after } = event.change;
     this.#write('change', {
       at,
       slice: path,
       controller,
       went,
       writers,
+      ...(after === undefined ? {} : { after }),
       ...(awayNs === undefined ? {} : { awayNs }),
       pods,
       ...(went === 'gone' && pods.length > 0 ? { kubeletLooksWithinMs: limits.podResyncMs } : {}),

@@ -13,6 +13,7 @@ import { limits } from '../../model/limits.ts';
 import type { Moment } from '../../model/records.ts';
 import { wordsOf } from '../../observe/cgroup/pod-cgroup.ts';
 import type { KernelEvent, OpenWriteSource, WatchDirectory, WatchFs, WriteSource } from './ports.ts';
+import { RecentWriters } from './recent-writers.ts';
 import { holdsSlices, mayBeSlice, podsIn, type WatchedSlice, watchedSlices } from './slices.ts';
 import { Writers } from './writer.ts';
 
@@ -77,6 +78,7 @@ export class ControllerWatch {
   readonly #since: Moment;
   readonly #changes: ControllerChange[] = [];
   readonly #wrote = new Map<string, SliceWriter[]>();
+  readonly #recent = new RecentWriters();
   #kept = 0;
   #overflows = 0;
   #truncated = false;
@@ -163,29 +165,35 @@ export class ControllerWatch {
     // Who wrote is asked first: a process may end at any moment, a file stays.
     const found = new Map<number, ControllerWriter>();
     const touched = new Map<string, ControllerWriter[]>();
+    const before = new Map<string, readonly ControllerWriter[]>();
+    const nowNs = this.#options.clock.uptimeNs();
     for (const event of events) {
       if (event.kind !== 'write') continue;
       const writers = touched.get(event.path) ?? [];
       touched.set(event.path, writers);
+      if (!before.has(event.path)) before.set(event.path, this.#recent.before(nowNs));
       if (event.pid === undefined) continue;
       const writer = found.get(event.pid) ?? this.#writers.of(event.pid);
       found.set(event.pid, writer);
       if (!writers.some((each) => isSameWriter(each, writer))) writers.push(writer);
       this.#count(event.path, writer, at);
+      this.#recent.add(writer, nowNs);
     }
     const overflowed = events.some((each) => each.kind === 'overflow');
     if (overflowed) {
       this.#overflows++;
       this.#options.onEvent({ kind: 'overflow', at });
     }
-    for (const [path, writers] of touched) this.#look(path, at, overflowed ? [] : writers);
+    for (const [path, writers] of touched) {
+      this.#look(path, at, overflowed ? [] : writers, overflowed ? [] : before.get(path));
+    }
     const isNews = overflowed || this.#whyLate !== undefined || events.some((each) => each.kind === 'tree');
     if (isNews) this.#scan(true);
     if (overflowed) for (const path of this.#armed.keys()) this.#look(path, at, []);
   }
 
   /** Reads a slice again and tells what differs from before. */
-  #look(path: string, at: Moment, writers: readonly ControllerWriter[]): void {
+  #look(path: string, at: Moment, writers: readonly ControllerWriter[], before?: readonly ControllerWriter[]): void {
     const armed = this.#armed.get(path);
     if (armed === undefined) return;
     const now = this.#read(path);
@@ -193,11 +201,14 @@ export class ControllerWatch {
       this.#scan(true);
       return;
     }
-    const before = armed.handsDown ?? [];
+    const had = armed.handsDown ?? [];
     armed.handsDown = now;
+    const others = (before ?? []).filter((each) => !writers.some((writer) => isSameWriter(each, writer)));
+    const after = others.length === 0 || writers.length === 0 ? {} : { after: others };
     const changes = this.required.flatMap((controller): ControllerChange[] => {
-      if (before.includes(controller) === now.includes(controller)) return [];
-      return [{ at, path, controller, went: now.includes(controller) ? 'back' : 'gone', writers }];
+      if (had.includes(controller) === now.includes(controller)) return [];
+      if (now.includes(controller)) return [{ at, path, controller, went: 'back', writers }];
+      return [{ at, path, controller, went: 'gone', writers, ...after }];
     });
     if (changes.length === 0) return;
     const pods = podsIn(this.#options.fs, this.#options.base, armed.slice);

@@ -37,6 +37,24 @@ describe('a write', () => {
     ]);
     assert.equal(second.change.writers[0]?.unit, 'kubelet.service');
   });
+  test('that takes a controller away shortly after others wrote: who they were; later they do not count', () => {
+    const told = new ToldWatch();
+    const afters = () =>
+      told.events.map((each) => (each.kind === 'change' ? (each.change.after ?? []).map(({ comm }) => comm) : []));
+    told.write(kubepods, allControllers, 376);
+    told.nowNs += 150_000_000n;
+    told.write(besteffort, withoutCpuset, 1);
+    told.write(besteffort, allControllers, 376);
+    told.nowNs += BigInt(limits.watchProvokedMs + 1) * 1_000_000n;
+    told.write(besteffort, withoutCpuset, 1);
+    assert.deepEqual(afters(), [['kubelet'], [], []]);
+    told.write(besteffort, allControllers, 376);
+    told.nowNs += BigInt(limits.watchProvokedMs + 1) * 1_000_000n;
+    told.events.splice(0);
+    told.tree.write(besteffort, withoutCpuset);
+    told.tell({ kind: 'write', path: '/', pid: 376 }, { kind: 'write', path: besteffort, pid: 1 });
+    assert.deepEqual(afters(), [['kubelet']]);
+  });
   test('that changes nothing kubelet requires is counted and not told', () => {
     const told = new ToldWatch();
     told.write('/', allControllers, 376);

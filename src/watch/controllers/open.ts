@@ -20,7 +20,7 @@ const linux: Kernel = { fanotify: openFanotify, inotify: openInotify, watchDirec
 
 export interface OpenedWatch {
   readonly watch: ControllerWatch;
-  /** Why writers cannot be named; undefined where they are. */
+  /** Why writers cannot be named, and what else that costs; undefined where they are. */
   readonly whyNoNames: string | undefined;
 }
 
@@ -54,9 +54,13 @@ export function watchControllers(options: {
   } catch (error) {
     if (!isSandwardenError(error)) throw error;
     const watch = new ControllerWatch({ ...parts, open: kernel.inotify });
-    return { watch, whyNoNames: `${error.message}. ${error.hint}` };
+    return { watch, whyNoNames: `${error.message}. ${error.hint} ${SILENT}` };
   }
 }
+
+/** inotify(7) tells of an overflow by an event of no watch, which libuv drops (uv__inotify_read: a stale event). */
+const SILENT =
+  "Nor can it be told when inotify's queue overflows: of a burst a change can be lost, and the next write shows it.";
 
 function refuseWhatHasNoSlices(fs: WatchFs, cgroupRoot: string | undefined): void {
   const { mode } = cgroupMounts(fs);

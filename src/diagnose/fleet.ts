@@ -62,6 +62,8 @@ function verdictOf(node: FleetNode, view: View): FleetVerdict {
     state,
     ghosts,
     ...(rebootedNs === undefined ? {} : { rebootedNs }),
+    ...(node.ready === 'yes' && node.readySinceNs !== undefined ? { readySinceNs: node.readySinceNs } : {}),
+    ...(node.bootId === undefined ? {} : { bootId: node.bootId }),
     ...(rebootedNs !== undefined && ghosts > 0 ? { unclean: true as const } : {}),
     ...(lastHeardNs === undefined ? {} : { lastHeardNs }),
     podsNotReady: view.pods.length,

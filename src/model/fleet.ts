@@ -22,6 +22,8 @@ export interface FleetNode {
   readonly ready: 'yes' | 'no' | 'unknown';
   readonly readyReason: string;
   readonly readySinceNs?: bigint;
+  /** The kernel's id of the boot, as kubelet told it last. */
+  readonly bootId?: string;
   /** Conditions other than Ready that hold: MemoryPressure, DiskPressure … */
   readonly conditions: readonly string[];
   readonly cordoned: boolean;
@@ -69,8 +71,15 @@ export interface FleetVerdict {
   readonly state: 'errors' | 'warnings' | 'healthy';
   /** Sandboxes that hold names of others, by kubelet's events of the last minutes. */
   readonly ghosts: number;
-  /** By kubelet's event, which the API keeps for an hour. */
+  /** By kubelet's event, which the API keeps for an hour: without it a boot may be as near as that. */
   readonly rebootedNs?: bigint;
+  /**
+   * Since when it is ready without a break, where it is. The break before was a boot, or a kubelet or a network that
+   * was away: the API does not tell which.
+   */
+  readonly readySinceNs?: bigint;
+  /** Another one than an hour ago or a week ago is another boot: who asks again can tell. */
+  readonly bootId?: string;
   /** Whether that boot followed an unclean end: ghosts show it; without them only the node itself knows. */
   readonly unclean?: true;
   readonly lastHeardNs?: bigint;

@@ -25,6 +25,7 @@ const sick = verdict('node-0007', {
   state: 'errors',
   ghosts: 36,
   rebootedNs: nowNs - 38n * minuteNs,
+  readySinceNs: nowNs - 37n * minuteNs,
   sinceNs: nowNs - 37n * minuteNs,
   problems: [
     { severity: 'error', says: '36 pods cannot start: 36 old sandboxes hold the name', suspects: 'SW101' },
@@ -38,6 +39,7 @@ const sick = verdict('node-0007', {
 });
 const warned = verdict('a-node-with-a-long-name.eu-central-1.example', {
   state: 'warnings',
+  readySinceNs: nowNs - 7_300n * minuteNs,
   problems: [{ severity: 'warning', says: 'it reports DiskPressure' }],
 });
 
@@ -97,7 +99,7 @@ describe('sandwarden fleet', () => {
     const text = await run(prepare);
     assert.equal(text.code, 20, text.stderr);
     assert.match(text.stdout, /^5 nodes: 1 in trouble, 4 in order\.\n/);
-    assert.match(text.stdout, /\nnode-0003 +error +36 +38min +3[78]min +36 pods cannot start/);
+    assert.match(text.stdout, /\nnode-0003 +error +36 +38min +38min +3[78]min +36 pods cannot start/);
     const json = await run(prepare, '-o', 'json');
     const { format, exitCode, nodes } = JSON.parse(json.stdout) as {
       format: string;

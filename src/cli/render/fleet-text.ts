@@ -44,7 +44,8 @@ const colours: Readonly<Record<FleetVerdict['state'], Paint>> = {
 };
 
 const words = { errors: 'error', warnings: 'warning', healthy: 'healthy' } as const;
-const headings = ['NODE', 'VERDICT', 'GHOSTS', 'REBOOTED', 'SINCE'] as const;
+// The event of a boot is kept for an hour; what was before shows in how long the node is ready, if at all.
+const headings = ['NODE', 'VERDICT', 'GHOSTS', 'BOOT<1H', 'READY', 'SINCE'] as const;
 
 function table(nodes: readonly FleetVerdict[], { nowNs }: FleetReport, style: Style): string[] {
   const rows = nodes.map((node) => [
@@ -52,6 +53,7 @@ function table(nodes: readonly FleetVerdict[], { nowNs }: FleetReport, style: St
     words[node.state],
     node.ghosts === 0 ? '-' : String(node.ghosts),
     node.rebootedNs === undefined ? '-' : ago(nowNs - node.rebootedNs),
+    node.readySinceNs === undefined ? '-' : ago(nowNs - node.readySinceNs),
     node.sinceNs === undefined ? '-' : ago(nowNs - node.sinceNs),
   ]);
   const widths = headings.map((heading, index) => {
@@ -83,7 +85,8 @@ function narrow(node: FleetVerdict, nowNs: bigint, style: Style): string[] {
     `${shown(style, node.name)}: ${paint(style, colours[node.state], words[node.state])}`,
     ...(node.ghosts === 0 ? [] : [`${node.ghosts} ghosts`]),
     ...(node.rebootedNs === undefined ? [] : [`rebooted ${ago(nowNs - node.rebootedNs)} ago`]),
-    ...(node.sinceNs === undefined ? [] : [`for ${ago(nowNs - node.sinceNs)}`]),
+    ...(node.readySinceNs === undefined ? [] : [`ready for ${ago(nowNs - node.readySinceNs)}`]),
+    ...(node.sinceNs === undefined ? [] : [`in trouble for ${ago(nowNs - node.sinceNs)}`]),
   ];
   const problems = node.problems.map(({ says, suspects }) => shown(style, suspects ? `${says} (${suspects})` : says));
   return [

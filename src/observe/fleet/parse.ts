@@ -10,12 +10,14 @@ export function nodesOfPage(page: unknown): FleetNode[] {
     const conditions = listOf(at(item, 'status', 'conditions'));
     const ready = conditions.find((each) => member(each, 'type') === 'Ready');
     const readySinceNs = dateOf(member(ready, 'lastTransitionTime'));
+    const bootId = textOf(at(item, 'status', 'nodeInfo', 'bootID'), 100);
     return [
       {
         name,
         ready: ({ True: 'yes', False: 'no' } as const)[textOf(member(ready, 'status')) ?? ''] ?? 'unknown',
         readyReason: textOf(member(ready, 'reason'), 100) ?? '',
         ...(readySinceNs === undefined ? {} : { readySinceNs }),
+        ...(bootId === undefined ? {} : { bootId }),
         conditions: conditions
           .filter((each) => member(each, 'type') !== 'Ready' && member(each, 'status') === 'True')
           .map((each) => textOf(member(each, 'type'), 60) ?? ''),

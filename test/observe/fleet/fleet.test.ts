@@ -150,6 +150,17 @@ describe('fleet', () => {
     }
   });
 
+  test('of a boot more than an hour ago the API tells since when the node is ready, and its id', async () => {
+    await using api = await kubeServer();
+    addNode(api, 'n1', nowMs);
+    addNode(api, 'n2', nowMs, 'Unknown');
+    const [lost, back] = (await report(api)).nodes;
+    assert.deepEqual([back?.name, back?.rebootedNs, back?.bootId], ['n1', undefined, 'boot-of-n1']);
+    assert.equal(Math.round((nowMs - Number((back?.readySinceNs ?? 0n) / 1_000_000n)) / minute), 38);
+    // Since when it is not ready says nothing of that.
+    assert.deepEqual([lost?.name, lost?.readySinceNs], ['n2', undefined]);
+  });
+
   test('sandboxes that are made again and again are an error, once after a reboot is not', async () => {
     const change = {
       reason: 'SandboxChanged',

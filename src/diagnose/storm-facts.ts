@@ -3,6 +3,7 @@ import { valueOr } from '../model/observed.ts';
 import type { Span } from '../model/records.ts';
 import { describePod } from '../model/sandbox.ts';
 import type { Facts } from './facts.ts';
+import { usualPerMinute } from './storm-normal.ts';
 import { agoNs, isCurrent } from './time.ts';
 
 /** A container that is made again and again. */
@@ -24,7 +25,7 @@ export interface Churn {
   readonly loops: readonly CrashLoop[];
   /** Of all loops together. */
   readonly perMinute: number;
-  /** What is created besides, a minute: the node's own normal, of the same time. */
+  /** What is created besides in a usual minute of this boot: the node's own normal. */
   readonly normalPerMinute: number;
   readonly isStorm: boolean;
 }
@@ -32,8 +33,8 @@ export interface Churn {
 /**
  * What this node creates, by three sources, the best of them for each container: the runtime's log (each creation), the
  * attempts and dates of its records in CRI (kubelet keeps the last dead one: the gap between two), and kubelet's
- * back-offs (their length). Normal is what containers that do not loop were made in the same time: it needs no
- * history, and a storm of two days does not become the normal.
+ * back-offs (their length). Normal is what containers that do not loop were made in a usual minute of the same boot: it
+ * needs no history, and neither a storm of two days nor the start of everything becomes the normal.
  */
 export function churnOf(facts: Facts): Churn {
   const found = new Map<string, CrashLoop>();
@@ -42,7 +43,7 @@ export function churnOf(facts: Facts): Churn {
   }
   const loops = [...found.values()].sort((a, b) => b.perMinute - a.perMinute || (a.pod < b.pod ? -1 : 1));
   const perMinute = loops.reduce((sum, each) => sum + each.perMinute, 0);
-  const normalPerMinute = normalOf(facts, loops);
+  const normalPerMinute = usualPerMinute(facts, new Set(loops.map((each) => `${each.podUid} ${each.container}`)));
   const threshold = Math.max(limits.stormPerMinute, limits.stormTimesNormal * normalPerMinute);
   return { loops, perMinute, normalPerMinute, isStorm: perMinute >= threshold };
 }
@@ -107,27 +108,6 @@ function byBackOff({ node, snapshot }: Facts): CrashLoop[] {
       },
     ];
   });
-}
-
-/** Creations a minute of what does not loop: by the runtime's log, else by the dates of CRI's records. */
-function normalOf(facts: Facts, loops: readonly CrashLoop[]): number {
-  const { node, snapshot, sandboxById } = facts;
-  if (node === undefined) return 0;
-  const looping = new Set(loops.map((each) => `${each.podUid} ${each.container}`));
-  const log = valueOr(snapshot.runtimeLog, undefined);
-  if (log?.since && log.creations !== undefined && log.creations.length > 0) {
-    const besides = log.creations.filter((each) => {
-      const sandbox = sandboxById.get(each.sandboxId);
-      return sandbox === undefined || !looping.has(`${sandbox.uid} ${each.container}`);
-    });
-    const count = besides.reduce((sum, each) => sum + each.count, 0);
-    return count / Math.max(Number(node.wallNs - log.since.wallNs) / 6e10, 1);
-  }
-  const fromNs = node.wallNs - BigInt(limits.loopCurrentForMs) * 1_000_000n;
-  const besides = valueOr(snapshot.containers, []).filter(
-    (each) => each.createdAtNs >= fromNs && !looping.has(`${each.podUid} ${each.name}`),
-  );
-  return besides.length / (limits.loopCurrentForMs / 60_000);
 }
 
 function minutesOf({ first, last }: Span): number {

@@ -309,6 +309,8 @@ export const limits = {
    */
   stormPerMinute: 3,
   stormTimesNormal: 3,
+  /** SW401: in this time after the start of the kernel all pods are made, which is no normal. */
+  stormStartMs: 600_000,
   /** SW402: stalls count as going on for this long, and a single one is no pattern yet. */
   stallsCurrentForMs: 3_600_000,
   stallsWorthWarning: 3,

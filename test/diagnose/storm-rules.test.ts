@@ -12,7 +12,7 @@ import { stormLinks } from '../../src/diagnose/storm-chain.ts';
 import type { Finding } from '../../src/model/finding.ts';
 import type { KernelLog, KernelTrouble } from '../../src/model/kernel.ts';
 import type { Boot } from '../../src/model/node.ts';
-import { known } from '../../src/model/observed.ts';
+import { known, valueOr } from '../../src/model/observed.ts';
 import type { Moment } from '../../src/model/records.ts';
 import type { Container, Sandbox } from '../../src/model/sandbox.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
@@ -68,7 +68,7 @@ describe('SW401', () => {
     assert.equal(finding?.severity, 'warning');
     assert.match(
       finding?.why ?? '',
-      /^4 pods crash-loop and make 24 containers a minute; besides them this node makes 0\.$/,
+      /^4 pods crash-loop and make 24 containers a minute; besides them this node makes 0 in a usual minute\.$/,
     );
     assert.deepEqual(finding?.pods.length, 4);
     assert.match(finding?.evidence[0]?.text ?? '', /6 a minute, attempt 42$/);
@@ -87,6 +87,32 @@ describe('SW401', () => {
     assert.equal(find(snapshotOf(few), 'SW401')?.severity, 'warning');
     assert.equal(find(snapshotOf(busy), 'SW401')?.severity, 'info');
     assert.equal(find(snapshotOf({ sandboxes: jobs, containers: once }), 'SW401'), undefined);
+  });
+
+  test('after a reboot everything is made at once, which is no normal: the storm is one in its first half hour', () => {
+    const few = loops(pods, 20);
+    const facts = valueOr(snapshotOf({}).node, undefined) ?? assert.fail();
+    // 200 containers in the first five minutes of the boot, and then no more.
+    const started = (uptimeS: number) => Array.from({ length: 200 }, (_, n) => uptimeS - 5 - n * 1.5);
+    for (const uptimeS of [900, 1_500, 3_600]) {
+      const node = known({ ...facts, uptimeNs: seconds(uptimeS) });
+      const sandboxes = started(uptimeS).map((agoS, n) => sandbox(`app-${n}`, 0, 'ready', -Math.round(agoS)));
+      const moment = (agoS: number) => ({ ...at(agoS), monotonicUs: (seconds(uptimeS) - seconds(agoS)) / 1_000n });
+      const creations = started(uptimeS).map((agoS, n) => {
+        const made = moment(Math.round(agoS));
+        return { sandboxId: idOf(`no record ${n}`), container: 'c', attempt: 0, count: 1, first: made, last: made };
+      });
+      const runtimeLog = { since: moment(uptimeS), creations };
+      const logged = { ...few, runtimeLog, more: { node } };
+      assert.equal(find(snapshotOf(logged), 'SW401')?.severity, 'warning', `${uptimeS} s, by the log`);
+      const containers = sandboxes.map((of) => container(of, { createdAtNs: of.createdAtNs }));
+      const listed = {
+        sandboxes: [...few.sandboxes, ...sandboxes],
+        containers: [...few.containers, ...containers],
+        more: { node },
+      };
+      assert.equal(find(snapshotOf(listed), 'SW401')?.severity, 'warning', `${uptimeS} s, by CRI`);
+    }
   });
 
   test('a container that stayed up, or whose last end was long ago, does not loop', () => {

@@ -6,22 +6,26 @@ import { observed } from '../unknown.ts';
 /**
  * Asks systemd which of the scopes are delegated: one call for as many as a command line has room for. systemd also
  * marks a delegated directory with an extended attribute (`trusted.delegate`), which only a program of its own could
- * read here. What systemd does not tell stays unknown: no systemd, a container of its own, a scope that ended meanwhile.
+ * read here. What systemd does not tell stays unknown: no systemd, a container of its own, a scope that ended since.
  */
 export async function withDelegation(facts: CgroupFacts, runner: Run): Promise<CgroupFacts> {
-  const names = [...new Set(scopesOf(facts).map((each) => unitOf(each.path)))].filter((name) =>
-    /^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}$/.test(name),
-  );
+  const kubepods = facts.slices.filter((each) => each.level === 'kubepods' && each.path.endsWith('.slice'));
+  const units = [...kubepods, ...scopesOf(facts)].map((each) => unitOf(each.path));
+  const names = [...new Set(units)].filter((name) => /^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}$/.test(name));
   const shown: string[] = [];
   for (let from = 0; from < names.length; from += limits.cgroupUnitsAsked) {
     const batch = names.slice(from, from + limits.cgroupUnitsAsked);
-    const argv = ['systemctl', 'show', '--no-pager', '--property=Id,Delegate,ControlGroup', '--', ...batch] as const;
+    const properties = '--property=Id,Delegate,ControlGroup,AllowedCPUs';
+    const argv = ['systemctl', 'show', '--no-pager', properties, '--', ...batch] as const;
     const answer = await observed(() => runner([...argv]));
     // Who does not answer once would be waited for as long again.
     if (!answer.known) break;
     shown.push(answer.value.stdout);
   }
-  return shown.length === 0 ? facts : applyDelegation(facts, shown.join('\n\n'));
+  const text = shown.join('\n\n');
+  // A property that was asked for is shown even where it is empty; one that systemd does not have is not.
+  const told = /^ControlGroup=\//m.test(text) ? { systemdCpuset: /^AllowedCPUs=/m.test(text) } : {};
+  return shown.length === 0 ? facts : { ...applyDelegation(facts, text), ...told };
 }
 
 /** The facts with what `systemctl show` says (blocks with ControlGroup and Delegate, parted by empty lines). */

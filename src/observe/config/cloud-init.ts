@@ -17,47 +17,42 @@ export function stageOfUnit(unit: string): CloudStage | undefined {
  * runs that: by a script or by runcmd, most likely.
  */
 export function userDataLine(text: string, stage: CloudStage, writes: (line: string) => boolean): number | undefined {
-  const lines = text.split('\n');
-  const found = lines.findIndex((line, index) => {
+  return placesIn(text.split('\n')).find(({ line, section, file }) => {
     if (/^\s*#/.test(line) || !writes(line)) return false;
-    const section = sectionOf(lines, index);
-    if (section !== 'write_files')
-      return (section === 'bootcmd' || section === 'boothook' ? 'init' : 'final') === stage;
-    const file = lines.slice(...itemAround(lines, index));
-    const named = file.find((each) => key(each, 'path'));
-    if (named === undefined || !writes(named)) return stage === 'final';
-    const isDeferred = file.some((each) => key(each, 'defer') && /:\s*['"]?(?:true|yes|on)\b/i.test(each));
-    return key(line, 'path') && (isDeferred ? 'final' : 'init') === stage;
+    if (section === 'bootcmd' || section === 'boothook') return stage === 'init';
+    if (section !== 'write_files' || file.path === undefined || !writes(file.path)) return stage === 'final';
+    return line === file.path && (file.isDeferred ? 'final' : 'init') === stage;
+  })?.number;
+}
+
+/** A line with the key at the margin that it stands under, and the entry of the list there that it is part of. */
+interface Place {
+  readonly number: number;
+  readonly line: string;
+  /** Where there is no key, the kind of the part it is in. */
+  readonly section: string | undefined;
+  readonly file: { path?: string; isDeferred?: boolean };
+}
+
+function placesIn(lines: readonly string[]): Place[] {
+  let [section, depth, file]: [string | undefined, number | undefined, Place['file']] = [undefined, undefined, {}];
+  return lines.map((line, index) => {
+    const name = /^(\w+)\s*:/.exec(line)?.[1] ?? (/^#cloud-boothook/.test(line) ? 'boothook' : undefined);
+    // A part of its own begins; the dash of a list has a space behind it.
+    if (name !== undefined || /^--\S/.test(line)) [section, depth, file] = [name, undefined, {}];
+    if (/^\s*-\s/.test(line) && indent(line) <= (depth ?? indent(line))) [depth, file] = [indent(line), {}];
+    if (isKey(line, 'path')) file.path ??= line;
+    if (isKey(line, 'defer') && /:\s*['"]?(?:true|yes|on)\b/i.test(line)) file.isDeferred = true;
+    return { number: index + 1, line, section, file };
   });
-  return found === -1 ? undefined : found + 1;
-}
-
-/** The key at the margin that a line stands under; where there is none, the kind of the part it is in. */
-function sectionOf(lines: readonly string[], index: number): string | undefined {
-  for (const line of lines.slice(0, index + 1).reverse()) {
-    const name = /^(\w+)\s*:/.exec(line)?.[1];
-    if (name !== undefined) return name;
-    if (/^#cloud-boothook/.test(line)) return 'boothook';
-    if (/^--\S/.test(line)) return undefined;
-  }
-  return undefined;
-}
-
-/** The lines of the list's entry that a line is part of: from its dash to the next one that is no deeper. */
-function itemAround(lines: readonly string[], index: number): [number, number] {
-  const margin = lines.slice(0, index).findLastIndex((line) => /^\w+\s*:/.test(line));
-  const first = lines.findIndex((line, at) => at > margin && /^\s*-\s/.test(line));
-  const depth = indent(lines[first] ?? '');
-  const begins = (line: string) => /^\s*-\s/.test(line) && indent(line) <= depth;
-  const start = lines.slice(0, index + 1).findLastIndex(begins);
-  const end = lines.findIndex((line, at) => at > index && (begins(line) || /^\S/.test(line)));
-  return [Math.max(start, margin + 1), end === -1 ? lines.length : end];
 }
 
 function indent(line: string): number {
   return line.length - line.trimStart().length;
 }
 
-function key(line: string, name: string): boolean {
-  return new RegExp(`^\\s*(?:-\\s+)?${name}\\s*:`).test(line);
+const keys = { path: /^\s*(?:-\s+)?path\s*:/, defer: /^\s*(?:-\s+)?defer\s*:/ };
+
+function isKey(line: string, name: keyof typeof keys): boolean {
+  return keys[name].test(line);
 }

@@ -107,25 +107,24 @@ export function parseUnits(shown: string): ShownUnit[] {
 /** The properties of each unit. A command is printed with its own newlines, and with empty lines where it has them. */
 function blocksOf(shown: string): [string, string][][] {
   const blocks: [string, string][][] = [[]];
-  let open: [string, string] | undefined;
+  let command: { readonly key: string; readonly lines: string[] } | undefined;
   for (const line of shown.split('\n')) {
-    if (open) open[1] += `\n${line}`;
-    else if (line === '') blocks.push([]);
-    else {
-      const cut = line.indexOf('=');
-      open = [line.slice(0, cut), line.slice(cut + 1)];
-      blocks.at(-1)?.push(open);
-    }
-    if (open && !isOpen(open[1], line)) open = undefined;
+    const cut = line.indexOf('=');
+    const begins = command === undefined && line.startsWith('{ path=', cut + 1);
+    if (begins) command = { key: line.slice(0, cut), lines: [] };
+    if (command) {
+      command.lines.push(begins ? line.slice(cut + 1) : line);
+      if (!commandEnd.test(line)) continue;
+      blocks.at(-1)?.push([command.key, command.lines.join('\n')]);
+      command = undefined;
+    } else if (line === '') blocks.push([]);
+    else blocks.at(-1)?.push([line.slice(0, cut), line.slice(cut + 1)]);
   }
   return blocks;
 }
 
-/** systemd's print_status_info ends a command with its state: `; ignore_errors=no ; start_time=… ; status=0/0 }`,
- * with `flags=` for ExecStartEx. */
-function isOpen(value: string, lastLine: string): boolean {
-  return value.startsWith('{ path=') && !/ ; (?:ignore_errors|flags)=[^;]* ; .*\}$/.test(lastLine);
-}
+/** systemctl ends a command with its state: `; ignore_errors=no ; … ; status=0/0 }`; that of an ExecStartEx has flags. */
+const commandEnd = / ; (?:ignore_errors|flags)=[^;]* ; .*\}$/;
 
 function namesIn(words = ''): string[] {
   return words.split(' ').filter((each) => each !== '');

@@ -123,7 +123,7 @@ function blocksOf(shown: string): [string, string][][] {
   return blocks;
 }
 
-/** systemctl ends a command with its state: `; ignore_errors=no ; … ; status=0/0 }`; that of an ExecStartEx has flags. */
+/** systemctl ends a command with its state: `; ignore_errors=no ; … ; status=0/0 }`; an ExecStartEx has flags. */
 const commandEnd = / ; (?:ignore_errors|flags)=[^;]* ; .*\}$/;
 
 function namesIn(words = ''): string[] {

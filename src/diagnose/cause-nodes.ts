@@ -6,12 +6,12 @@ import type { NameHeld, Span } from '../model/records.ts';
 import { describePod } from '../model/sandbox.ts';
 import { bootClock } from './boot-clock.ts';
 import type { CauseNode } from './causes.ts';
-import { backedOff, type DriverView, isDriverContainer, stuckAttachments } from './csi-facts.ts';
+import { type BackedOff, backedOff, type DriverView, isDriverContainer, stuckAttachments } from './csi-facts.ts';
 import { isBroken, podsWaiting, podsWaitingFor } from './csi-waiting.ts';
 import type { Ghost } from './cure.ts';
 import type { Facts } from './facts.ts';
 import { stallsOf } from './stall-facts.ts';
-import { churnOf, churnStartNs, isOfContainers, isSidecar } from './storm-facts.ts';
+import { churnOf, churnStartNs, isOfContainers, isSidecar, loopSpans } from './storm-facts.ts';
 import { agoNs } from './time.ts';
 
 /** The codes of dead sandboxes. */
@@ -31,7 +31,7 @@ export function causeNodes(facts: Facts, findings: readonly Finding[]): CauseNod
     if (first === undefined) return [];
     return [{ id, code: first.code, ...spanOnAxis(facts, group, first), ...objectsOf(facts, group, first) }];
   });
-  return [...ofFindings, ...ofRefusals(facts), ...ofKernel(facts)];
+  return [...ofFindings, ...ofRefusals(facts), ...ofSidecars(facts), ...ofKernel(facts)];
 }
 
 /** The node that a finding belongs to. */
@@ -45,6 +45,29 @@ function ofRefusals(facts: Facts): CauseNode[] {
   if (refusals.length === 0) return [];
   const objects = new Set(refusals.map((each) => `sandbox:${each.holderId.slice(0, 13)}`));
   return [{ id: 'refused', code: 'refused', startNs: firstNs(facts, refusals), endNs: null, objects }];
+}
+
+/** All sidecars that wait in back-off at a socket, which no single finding tells of. */
+function ofSidecars(facts: Facts): CauseNode[] {
+  const mine = waitingSidecars(facts);
+  if (mine.length === 0) return [];
+  const objects = new Set(mine.map((each) => `driver:${each.driver.name}`));
+  return [
+    { id: 'sidecars', code: 'sidecars', startNs: firstNs(facts, sidecarSpans(facts, mine)), endNs: null, objects },
+  ];
+}
+
+/** The containers in back-off at a driver's socket, whether its cause is gone or not, that have no other reason. */
+export function waitingSidecars(facts: Facts): BackedOff[] {
+  return backedOff(facts.drivers, facts.node).filter((each) => each.cause !== 'own');
+}
+
+/** What the logs say of when they began to loop. */
+export function sidecarSpans(facts: Facts, mine: readonly BackedOff[]): Span[] {
+  return loopSpans(
+    facts,
+    mine.map(({ pod, container }) => ({ podUid: pod.uid, container: container.name })),
+  );
 }
 
 /** All refusals of the pods that are refused still: the first of them tells since when. */

@@ -96,7 +96,7 @@ export const causeRules: readonly CauseRule[] = [
   },
   {
     causes: ['SW301', 'SW302'],
-    effects: ['SW303', 'SW401'],
+    effects: ['SW303', 'SW401', 'sidecars'],
     because: 'the sidecars of the driver end at once without its socket, and are started again and again',
     shares: ['driver', 'sidecars'],
     withinMs: 30 * MINUTE,

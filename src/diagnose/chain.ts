@@ -1,7 +1,7 @@
 import type { Finding, Link } from '../model/finding.ts';
 import { valueOr } from '../model/observed.ts';
 import { bootClock } from './boot-clock.ts';
-import { causeNodes, ghostCodes, standingRefusals } from './cause-nodes.ts';
+import { causeNodes, ghostCodes, isOfEarlierBoot, standingRefusals } from './cause-nodes.ts';
 import type { CauseNode } from './causes.ts';
 import { cgroupLinks, isOfCgroups } from './cgroup-chain.ts';
 import { csiLinks, endsTheChain } from './csi-chain.ts';
@@ -75,12 +75,13 @@ function clockBehind(facts: Facts): Link | undefined {
 function ghosts(facts: Facts, codes: ReadonlySet<string>, nodes: readonly CauseNode[]): Link | undefined {
   const blocking = facts.cures.flatMap((cure) => cure.ghosts);
   if (blocking.length === 0 || facts.node === undefined) return undefined;
+  const earlier = blocking.every((each) => isOfEarlierBoot(each.sandbox.createdAtNs, facts) === true);
   const future = blocking.filter((each) => facts.node !== undefined && each.sandbox.createdAtNs > facts.node.wallNs);
   const code = [...codes].find((each) => blocking.some((ghost) => ghost.code === each));
   const dated = future.length > 0 ? `, ${future.length} of them dated after now` : '';
   return {
     at: null,
-    agoNs: null,
+    agoNs: earlier ? runtimeStartAgoNs(facts) : null,
     lastedNs: null,
     text: `${count(blocking.length, 'dead sandbox', 'dead sandboxes')} came back with the runtime${dated}`,
     evidence: `NotReady in the listing, blocking; ${facts.kept.length} more NotReady block nothing`,
@@ -92,12 +93,28 @@ function ghosts(facts: Facts, codes: ReadonlySet<string>, nodes: readonly CauseN
   };
 }
 
+/** When the runtime listed them anew; unknown where it was started again after kubelet: not then they came back. */
+function runtimeStartAgoNs(facts: Facts): bigint | null {
+  const { node, snapshot } = facts;
+  if (node === undefined) return null;
+  const process = valueOr(snapshot.processes, undefined)?.runtimeStartedUptimeNs;
+  const logged = valueOr(snapshot.runtimeLog, undefined)?.startedAt;
+  const started = process !== undefined ? node.uptimeNs - process : logged === undefined ? null : agoNs(logged, node);
+  const kubelet = kubeletStartAgoNs(facts);
+  return started !== null && (kubelet === null || kubelet <= started) ? started : null;
+}
+
+function kubeletStartAgoNs({ node, snapshot }: Facts): bigint | null {
+  const process = valueOr(snapshot.kubelet, undefined)?.startedUptimeNs;
+  const logged = valueOr(snapshot.kubeletLog, undefined)?.startedAt;
+  if (node === undefined) return null;
+  if (process !== undefined) return node.uptimeNs - process;
+  return logged === undefined ? null : agoNs(logged, node);
+}
+
 function kubeletStart(facts: Facts): Link | undefined {
   const kubelet = valueOr(facts.snapshot.kubelet, undefined);
-  const logged = valueOr(facts.snapshot.kubeletLog, undefined)?.startedAt;
-  if (facts.node === undefined) return undefined;
-  const byProcess = kubelet?.startedUptimeNs === undefined ? undefined : facts.node.uptimeNs - kubelet.startedUptimeNs;
-  const started = byProcess ?? (logged === undefined ? null : agoNs(logged, facts.node));
+  const started = kubeletStartAgoNs(facts);
   if (started === null) return undefined;
   const byDate = facts.orders.length === 1 && facts.orders[0] === 'by-date';
   return {

@@ -1,9 +1,20 @@
 import type { Finding, Link } from '../model/finding.ts';
+import type { NodeFacts } from '../model/node.ts';
+import type { NameHeld } from '../model/records.ts';
 import { describePod } from '../model/sandbox.ts';
-import { causeId } from './cause-nodes.ts';
+import {
+  causeId,
+  driverFailures,
+  isOfEarlierBoot,
+  sidecarSpans,
+  standingRefusals,
+  waitingFailures,
+  waitingSidecars,
+} from './cause-nodes.ts';
 import { type CauseNode, causesOf } from './causes.ts';
-import { type BackedOff, backedOff } from './csi-facts.ts';
+import { type BackedOff, stuckAttachments } from './csi-facts.ts';
 import type { Facts } from './facts.ts';
+import { spanOf } from './span.ts';
 import { reasonsOf } from './storm-chain.ts';
 import { shortList } from './words.ts';
 
@@ -11,41 +22,71 @@ import { shortList } from './words.ts';
 export function csiLinks(facts: Facts, findings: readonly Finding[], nodes: readonly CauseNode[]): Link[] {
   if (!findings.some((each) => /^SW30[1-6]$/.test(each.code) && each.severity === 'error')) return [];
   const links = [
-    first(findings, 'SW302'),
-    first(findings, 'SW301'),
+    first(findings, 'SW302', ({ object }) => spanOf(facts, refusalsOf(facts, object.name))),
+    first(findings, 'SW301', (finding) => sinceDead(facts, finding)),
     sidecars(facts, findings),
-    stuck(findings),
-    waiting(findings),
+    stuck(facts, findings),
+    waiting(facts, findings),
   ];
   return links
     .filter((each): each is Link => each !== undefined)
     .map((link) => {
       const finding = findings.find((each) => each.code === link.code);
-      return { ...link, ...reasonsOf(nodeOf(finding, nodes), nodes) };
+      const node = link.code === undefined ? nodes.find((each) => each.id === 'sidecars') : nodeOf(finding, nodes);
+      return { ...link, ...reasonsOf(node, nodes) };
     });
 }
 
-const noMoment = { at: null, agoNs: null, lastedNs: null } as const;
+type When = Pick<Link, 'at' | 'agoNs' | 'lastedNs'>;
 
-function first(findings: readonly Finding[], code: string): Link | undefined {
+const noMoment: When = { at: null, agoNs: null, lastedNs: null };
+
+function first(findings: readonly Finding[], code: string, when: (finding: Finding) => When): Link | undefined {
   const mine = findings.filter((each) => each.code === code);
   const [finding] = mine;
   if (finding === undefined) return undefined;
   const more = mine.length === 1 ? '' : ` (and ${mine.length - 1} more of these)`;
-  return { ...noMoment, text: `${plain(finding.why)}${more}`, evidence: finding.evidence[0]?.text ?? '', code };
+  return { ...when(finding), text: `${plain(finding.why)}${more}`, evidence: finding.evidence[0]?.text ?? '', code };
+}
+
+/** The refusals of a driver's node plugin; without the API SW302 names the pod and not the driver. */
+function refusalsOf(facts: Facts, name: string): NameHeld[] {
+  const plugins = facts.drivers.filter((each) => each.name === name).flatMap((each) => each.plugins);
+  const names = new Set(plugins.length === 0 ? [name] : plugins.map(describePod));
+  return standingRefusals(facts).filter((each) => names.has(describePod(each.asked)));
+}
+
+/**
+ * Since when a socket is dead. A file that an earlier boot left behind was dead when this one began; else kubelet's log
+ * tells, by the first failure with the driver or the first refusal of its plugin; else it died after its file was made.
+ */
+function sinceDead(facts: Facts, { object }: Finding): When {
+  const { node } = facts;
+  const dead = facts.drivers.find((each) => each.name === object.name && each.state === 'refuses')?.driver;
+  if (node === undefined) return noMoment;
+  if (dead !== undefined && isOfEarlierBoot(dead.madeAtNs, facts) === true) {
+    return { at: null, agoNs: node.uptimeNs, lastedNs: node.uptimeNs };
+  }
+  const logged = spanOf(facts, [...driverFailures(facts, object.name), ...refusalsOf(facts, object.name)]);
+  if (dead === undefined || logged.agoNs !== null) return logged;
+  return { ...noMoment, agoNs: withinBoot(node.wallNs - dead.madeAtNs, node) };
+}
+
+/** A distance that the wall clock gives, where it lies within this boot. */
+function withinBoot(agoNs: bigint, { uptimeNs }: NodeFacts): bigint | null {
+  return agoNs < 0n || agoNs > uptimeNs ? null : agoNs;
 }
 
 /** All that wait in back-off at the driver's socket, whether its cause is gone or not. */
 function sidecars(facts: Facts, findings: readonly Finding[]): Link | undefined {
-  const mine = backedOff(facts.drivers, facts.node).filter((each) => each.cause !== 'own');
+  const mine = waitingSidecars(facts);
   if (mine.length === 0) return undefined;
   const pods = new Set(mine.map((each) => describePod(each.pod)));
   const restarts = mine.reduce((sum, each) => sum + each.container.restarts, 0);
   const back = mine.every((each) => each.cause === 'gone');
   const code = findings.some((each) => each.code === 'SW303') ? 'SW303' : undefined;
   return {
-    ...noMoment,
-    ...lastEnd(facts, mine),
+    ...sinceLooping(facts, mine),
     text:
       `${pods.size} CSI ${pods.size === 1 ? 'pod crash-loops' : 'pods crash-loop'} for want of that socket` +
       (back ? '; it is back, and they still wait' : ''),
@@ -54,31 +95,45 @@ function sidecars(facts: Facts, findings: readonly Finding[]): Link | undefined 
   };
 }
 
-/** When the newest of their ends was, by the node's clock: the link is as old as that at least. */
-function lastEnd(facts: Facts, mine: readonly BackedOff[]): Pick<Link, 'agoNs'> {
+/** Since when they loop, by the logs; else the newest of their ends by the node's clock: it is as old as that at least. */
+function sinceLooping(facts: Facts, mine: readonly BackedOff[]): When {
   const node = facts.node;
+  const logged = spanOf(facts, sidecarSpans(facts, mine));
+  if (logged.agoNs !== null) return { ...logged, lastedNs: logged.agoNs };
   const ends = mine.flatMap((each) => each.container.lastExit?.finishedAtNs ?? []);
-  if (node === undefined || ends.length === 0) return { agoNs: null };
+  if (node === undefined || ends.length === 0) return noMoment;
   const newest = ends.toSorted((a, b) => (a < b ? 1 : -1))[0] ?? 0n;
-  const ago = node.wallNs - newest;
-  return { agoNs: ago < 0n || ago > node.uptimeNs ? null : ago };
+  return { ...noMoment, agoNs: withinBoot(node.wallNs - newest, node) };
 }
 
-function stuck(findings: readonly Finding[]): Link | undefined {
+function stuck(facts: Facts, findings: readonly Finding[]): Link | undefined {
   const mine = findings.filter((each) => each.code === 'SW305');
   const [finding] = mine;
   if (finding === undefined) return undefined;
   const text =
     mine.length === 1 ? plain(finding.why) : `${mine.length} volumes are neither attached nor let go, for minutes`;
-  return { ...noMoment, text, evidence: finding.evidence[0]?.text ?? '', code: 'SW305' };
+  const names = new Set(mine.map((each) => each.object.name));
+  return { ...sinceStuck(facts, names), text, evidence: finding.evidence[0]?.text ?? '', code: 'SW305' };
 }
 
-function waiting(findings: readonly Finding[]): Link | undefined {
+/** The longest wait by the API server's clock; one that began before this boot has its date and not its distance. */
+function sinceStuck(facts: Facts, names: ReadonlySet<string>): When {
+  const [oldest] = stuckAttachments(facts.snapshot)
+    .filter((each) => names.has(each.attachment.name))
+    .toSorted((a, b) => (a.forNs < b.forNs ? 1 : -1));
+  if (oldest === undefined || facts.node === undefined) return noMoment;
+  const { createdAtNs, deletingSinceNs } = oldest.attachment;
+  return oldest.forNs > facts.node.uptimeNs
+    ? { ...noMoment, at: { wallNs: deletingSinceNs ?? createdAtNs } }
+    : { at: null, agoNs: oldest.forNs, lastedNs: oldest.forNs };
+}
+
+function waiting(facts: Facts, findings: readonly Finding[]): Link | undefined {
   const finding = findings.find((each) => each.code === 'SW306');
   if (finding === undefined) return undefined;
   const count = finding.pods.length;
   return {
-    ...noMoment,
+    ...spanOf(facts, waitingFailures(facts)),
     text: `${count} ${count === 1 ? 'pod waits' : 'pods wait'} for ${count === 1 ? 'its' : 'their'} volumes`,
     evidence: shortList(finding.pods),
     code: 'SW306',

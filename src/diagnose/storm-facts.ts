@@ -129,20 +129,25 @@ export function isOfContainers(task: string): boolean {
   return /^(?:runc|crun|youki|containerd-shim|conmon|containerd)\b/.test(task);
 }
 
-/** Since when containers loop, as far as logs and dates reach. */
-export function churnStartNs(facts: Facts): bigint | null {
-  const { node, snapshot, sandboxById } = facts;
-  if (node === undefined) return null;
-  const loops = new Set(churnOf(facts).loops.map((each) => `${each.podUid} ${each.container}`));
-  const logged = [
-    ...(valueOr(snapshot.kubeletLog, undefined)?.backOffs ?? []).flatMap((each) =>
-      loops.has(`${each.podUid} ${each.container}`) ? [each.first] : [],
+/** What the logs say of containers that are made again and again. */
+export function loopSpans(facts: Facts, loops: readonly Pick<CrashLoop, 'podUid' | 'container'>[]): Span[] {
+  const { snapshot, sandboxById } = facts;
+  const keys = new Set(loops.map((each) => `${each.podUid} ${each.container}`));
+  return [
+    ...(valueOr(snapshot.kubeletLog, undefined)?.backOffs ?? []).filter((each) =>
+      keys.has(`${each.podUid} ${each.container}`),
     ),
-    ...(valueOr(snapshot.runtimeLog, undefined)?.creations ?? []).flatMap((each) =>
-      loops.has(`${sandboxById.get(each.sandboxId)?.uid} ${each.container}`) ? [each.first] : [],
+    ...(valueOr(snapshot.runtimeLog, undefined)?.creations ?? []).filter((each) =>
+      keys.has(`${sandboxById.get(each.sandboxId)?.uid} ${each.container}`),
     ),
   ];
-  const ages = logged.flatMap((each) => agoNs(each, node) ?? []);
+}
+
+/** Since when containers loop, as far as logs and dates reach. */
+export function churnStartNs(facts: Facts): bigint | null {
+  const { node } = facts;
+  if (node === undefined) return null;
+  const ages = loopSpans(facts, churnOf(facts).loops).flatMap((each) => agoNs(each.first, node) ?? []);
   // kubelet counts on over reboots, so the attempts of a container do not say since when it loops in this boot.
   const oldest = ages.toSorted((a, b) => (a < b ? 1 : -1))[0];
   return oldest === undefined ? null : node.uptimeNs - oldest;

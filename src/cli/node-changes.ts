@@ -50,7 +50,13 @@ export function changesHere(parts: ChangesParts): NodeChanges {
       void (await run(['systemctl', 'daemon-reload'], { timeoutMs: limits.systemdJobTimeoutMs })),
     readProperty: async (unit, name) => {
       const { stdout } = await run(['systemctl', 'show', `--property=${name}`, '--', checked(unit)]);
-      return stdout.slice(stdout.indexOf('=') + 1).trim();
+      // systemctl shows a property that was asked for even where it is empty, and none that systemd does not have.
+      if (!stdout.startsWith(`${name}=`)) {
+        throw new SandwardenError('ERR_NOT_SUPPORTED', `systemd tells no ${name} of ${unit}`, {
+          hint: 'This release of systemd does not have it, or the unit is of another kind.',
+        });
+      }
+      return stdout.slice(name.length + 1).trim();
     },
     setProperty: async (unit, name, value) =>
       void (await run(['systemctl', 'set-property', '--runtime', '--', checked(unit), `${name}=${value}`])),

@@ -19,6 +19,7 @@ export function planHold(facts: Facts, options: PlanOptions, material: Material)
     return ['SW508', 'SW509'].some((code) => isWanted(options, code, describePod(view), describePod(view), view.uid));
   });
   if (tree === undefined || pods.length === 0) return { actions: [], refusals: [], pods: [] };
+  if (tree.systemdCpuset === false) return { actions: [], refusals: pods.map(beforeCpuset), pods: [] };
   const bySlice = Map.groupBy(pods, ({ cgroup }) => lastPart((cgroup && parentOf(tree, cgroup)?.path) ?? ''));
   const parts = [...bySlice].flatMap(([slice, inside]): (Action | Refusal)[] => {
     if (material.canAnchor && slice.endsWith('.slice')) return [anchoring(slice, inside.map(nameOf), options)];
@@ -30,6 +31,13 @@ export function planHold(facts: Facts, options: PlanOptions, material: Material)
     refusals: parts.filter((each) => !('guard' in each)),
     pods: actions.length === 0 ? [] : pods.map(nameOf),
   };
+}
+
+/** Before 244 systemd has neither cpuset in a scope nor AllowedCPUs, and leaves cpuset where it is. */
+function beforeCpuset({ view, cgroup }: PodInTree): Refusal {
+  const reason =
+    'this systemd does not manage cpuset (244 does): there is nothing to hold, and nothing to hold it with';
+  return { target: lastPart(cgroup?.path ?? ''), object: describePod(view), code: 'SW508', reason };
 }
 
 function anchoring(slice: string, pods: readonly string[], options: PlanOptions): Action | Refusal {
@@ -54,7 +62,7 @@ function byCpus({ view, cgroup }: PodInTree, options: PlanOptions, { cpus, allow
   const base = { target: slice, object: describePod(view), code: 'SW508' } as const;
   const before = allowedCpus.get(slice);
   if (before === undefined || cpus === undefined) {
-    return { ...base, reason: `systemd did not tell the CPUs of ${slice}` };
+    return { ...base, reason: `systemd did not tell the CPUs of ${slice}: AllowedCPUs needs systemd 244` };
   }
   if (before !== '')
     return { ...base, reason: `${slice} has AllowedCPUs=${before} already, and is empty all the same` };

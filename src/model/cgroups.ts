@@ -80,6 +80,8 @@ export interface CgroupFacts {
   readonly slices: readonly CgroupSlice[];
   readonly pods: readonly PodCgroup[];
   readonly odd: readonly OddCgroup[];
+  /** Whether systemd manages cpuset (244 and newer: it has AllowedCPUs); absent where it did not tell. */
+  readonly systemdCpuset?: boolean;
   /** More was there than the limits allow to look at. */
   readonly truncated: boolean;
 }

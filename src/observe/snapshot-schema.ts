@@ -192,6 +192,7 @@ const cgroups = v.object({
   mountedV1: words,
   required: words,
   kernelWords: words,
+  systemdCpuset: optional(flag),
   slices: v.array(
     v.object({
       path: text,

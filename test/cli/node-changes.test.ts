@@ -131,6 +131,19 @@ describe('units', () => {
     await assert.rejects(at.changes.readProperty('-H root@x', 'After'), (error) => isSandwardenError(error));
   });
 
+  test('a property that systemd does not have is not one that is empty', async () => {
+    const shows =
+      (stdout: string): Run =>
+      () =>
+        Promise.resolve({ stdout, stderr: '' });
+    await using old = await tree(shows(''));
+    await assert.rejects(old.changes.readProperty('kubepods.slice', 'AllowedCPUs'), (error) =>
+      isSandwardenError(error, 'ERR_NOT_SUPPORTED'),
+    );
+    await using now = await tree(shows('AllowedCPUs=\n'));
+    assert.equal(await now.changes.readProperty('kubepods.slice', 'AllowedCPUs'), '');
+  });
+
   test('the unit of a process, on v2, on v1, and of one in none', () => {
     assert.equal(unitIn('0::/runtime.slice/kubelet.service\n'), 'kubelet.service');
     assert.equal(unitIn('12:memory:/x\n1:name=systemd:/system.slice/k3s.service/sub\n'), 'k3s.service');

@@ -8,7 +8,7 @@ import type { Finding } from '../../src/model/finding.ts';
 import { known } from '../../src/model/observed.ts';
 import type { KubeletLog } from '../../src/model/records.ts';
 import { readCgroups } from '../../src/observe/cgroup/cgroups.ts';
-import { applyDelegation } from '../../src/observe/cgroup/delegation.ts';
+import { applyDelegation, withDelegation } from '../../src/observe/cgroup/delegation.ts';
 import { type FakeTree, fakeTree } from '../helpers/fake-node-tree.ts';
 import { readRecording, recordings } from '../helpers/recording.ts';
 import { bootId, container, type NodeSpec, nowNs, pod, sandbox, seconds, snapshotOf, uptimeNs } from './build.ts';
@@ -137,6 +137,26 @@ describe('SW508 and SW509', () => {
     const found = findings(hollow);
     assert.deepEqual(brief(found), ['SW508 warning default/web']);
     assert.match(found[0]?.remedy.command ?? '', /^sandwarden anchor --slice kubepods-burstable-poduid_web\.slice$/);
+  });
+  test('a systemd before 244 takes no cpuset away: told as it is, and nothing hangs on a neighbour', async () => {
+    const neighbour = { uid: 'uid-n', qos: 'burstable' as const };
+    const tree = readCgroups(fakeTree({ pods: [...hollow.pods, neighbour] }));
+    const shows = (more: string) => async () => ({
+      stdout: `ControlGroup=/kubepods.slice\nDelegate=no\n${more}`,
+      stderr: '',
+    });
+    const found = async (more: string) => {
+      const cgroups = known(await withDelegation(tree, shows(more)));
+      return diagnose(snapshotOf({ ...both, more: { cgroups } })).findings;
+    };
+    const before = await found('');
+    assert.deepEqual(brief(before), ['SW508 info default/web']);
+    assert.match(before[0]?.why ?? '', /does not manage cpuset/);
+    assert.doesNotMatch(JSON.stringify(before), /take cpuset away|anchor/);
+    assert.deepEqual(brief(await found('AllowedCPUs=\n')), [
+      'SW508 warning default/web',
+      'SW509 warning kubepods-burstable.slice',
+    ]);
   });
   test('a neighbour in the same QoS class holds it up, and is named', () => {
     const neighbour = { uid: 'uid-n', qos: 'burstable' as const };

@@ -260,6 +260,20 @@ describe('slices that hold nothing', () => {
     );
   });
 
+  test('a systemd before 244: neither, though its CPUs were told; and where it has no AllowedCPUs, not those', () => {
+    const slice = 'kubepods-burstable-poduid_web.slice';
+    const old = empty();
+    assert.ok(old.cgroups?.known);
+    const before = { ...old, cgroups: known({ ...old.cgroups.value, systemdCpuset: false }) };
+    const told = material({}, { cpus: '0-3', allowedCpus: new Map([[slice, '']]), canAnchor: true });
+    const plan = makePlan(before, disruptive, told);
+    assert.deepEqual([done(plan), plan.pods], [[], []]);
+    assert.match(refused(plan).join(), /this systemd does not manage cpuset/);
+    const untold = makePlan(empty(), disruptive, material({}, { cpus: '0-3', allowedCpus: new Map() }));
+    assert.deepEqual(done(untold), []);
+    assert.match(refused(untold).join(), /AllowedCPUs needs systemd 244/);
+  });
+
   test('where no anchor can be made: all CPUs for each pod, unless somebody chose some', () => {
     const slices = ['uid_web', 'uid_be'].map((uid) => `kubepods-burstable-pod${uid}.slice`);
     const allowedCpus = new Map(slices.map((slice) => [slice, '']));

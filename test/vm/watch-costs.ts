@@ -1,7 +1,7 @@
 /**
- * What anchors and watching cost, measured in the guest. Held to: that a pod keeps its
- * own CPUs, a line for each write, no wake-up without an event. Memory and the time from a write to its line are printed alone: an emulated
- * guest takes what its host leaves it, so `make bench` holds the time.
+ * What anchors and watching cost, measured in the guest. Held to: that a pod keeps its own CPUs, a line for each write,
+ * no wake-up without an event. Memory and the time from a write to its line are printed alone: an emulated guest takes
+ * what its host leaves it, so `make bench` holds the time.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';

@@ -1,3 +1,4 @@
+import type { Finding } from '../../model/finding.ts';
 import { describePod } from '../../model/sandbox.ts';
 import { shellLine } from '../../model/shell-word.ts';
 import {
@@ -28,6 +29,9 @@ cpuset is only asked for by a **delegated scope**, which is what runc makes. Wit
 whenever it looks at the slice: when kubelet updates its QoS classes (each minute), when a unit comes or goes, at a
 daemon-reload. kubelet puts it back when it makes a pod, and kills the pod when it looks in between (SW501).
 
+A systemd before 244 does not manage cpuset and leaves it where it is: such a slice may stay empty, and what takes a
+controller away there is something else.
+
 On a busy node the scopes of other pods in the same QoS class hide it (SW509).`,
   evidence: 'the slice, its `populated 0`, the handler of the sandbox',
   remedy: {
@@ -39,7 +43,8 @@ On a busy node the scopes of other pods in the same QoS class hide it (SW509).`,
     'kubernetes issue 131567',
     'reproduced: one delegated scope keeps every controller through set-property and daemon-reload',
   ],
-  examine: (facts) => emptyPods(facts).map((pod) => findingOf(pod)),
+  examine: (facts) =>
+    emptyPods(facts).map((pod) => (treeOf(facts)?.systemdCpuset === false ? leftAlone(pod) : findingOf(pod))),
 };
 
 /** The running pods whose slice holds nothing and is held by no anchor, where systemd owns the slices. */
@@ -61,23 +66,39 @@ export function emptyPods(facts: Facts): PodInTree[] {
   );
 }
 
-function findingOf({ view, cgroup, stops }: PodInTree) {
+/** Where systemd has nothing to do with cpuset: told, since a newer systemd would; no reason to act. */
+function leftAlone(pod: PodInTree): Finding {
+  return {
+    ...findingOf(pod),
+    severity: 'info',
+    why:
+      'Nothing of this running pod is in its slice. This systemd does not manage cpuset (244 and newer do) and ' +
+      'leaves it where it is.',
+    remedy: {
+      tier: 'none',
+      text: 'nothing to do; where controllers go all the same, see who takes them',
+      command: 'sandwarden watch controllers',
+    },
+  };
+}
+
+function findingOf({ view, cgroup, stops }: PodInTree): Finding {
   const name = describePod(view);
   const handler = view.sandboxes.find((each) => each.ready)?.runtimeHandler ?? '';
   return {
     code: 'SW508',
-    severity: isLoop(stops) ? ('error' as const) : ('warning' as const),
-    object: { kind: 'pod' as const, name, id: view.uid },
+    severity: isLoop(stops) ? 'error' : 'warning',
+    object: { kind: 'pod', name, id: view.uid },
     why:
       'Nothing of this running pod is in its slice, so systemd may take cpuset away from it at any time; ' +
       'kubelet then kills the pod.',
     evidence: [
-      { source: 'cgroups' as const, text: `${cgroup?.path}: populated 0, no scope in it` },
-      { source: 'sandboxes' as const, text: `runtime handler: ${handler || 'the default one'}` },
+      { source: 'cgroups', text: `${cgroup?.path}: populated 0, no scope in it` },
+      { source: 'sandboxes', text: `runtime handler: ${handler || 'the default one'}` },
       ...(stops === undefined ? [] : [{ source: 'kubeletLog' as const, text: describeStops(stops), at: stops.last }]),
     ],
     remedy: {
-      tier: 'disruptive' as const,
+      tier: 'disruptive',
       text: 'hold its slice with an anchor, a delegated scope with one process; or those of all pods (--node)',
       command: shellLine('sandwarden', 'anchor', '--slice', lastPart(cgroup?.path ?? '')),
     },

@@ -15,13 +15,15 @@ export const sw509: Rule = {
 that has no scope of its own (SW508) lives in peace as long as a neighbour of its QoS class has one. When the last of
 them goes (a node is drained, a DaemonSet moves to another class), systemd takes cpuset away, and kubelet kills the pod.
 
-That is why such pods fail on quiet nodes and not on busy ones.`,
+That is why such pods fail on quiet nodes and not on busy ones. With a systemd before 244, which does not manage cpuset,
+nothing hangs on a neighbour.`,
   evidence: 'the slice, the scopes that hold it, the pods that hang on them',
   remedy: { tier: 'disruptive', text: 'Hold the QoS slice with a scope that does not go: an anchor.' },
   sources: ['systemd src/core/cgroup.c unit_get_members_mask', 'kubernetes issue 131567'],
   examine: (facts) => {
     const tree = treeOf(facts);
-    if (tree === undefined) return [];
+    // Before 244 systemd takes no cpuset away: nothing has to be held.
+    if (tree === undefined || tree.systemdCpuset === false) return [];
     const hanging = emptyPods(facts).filter(({ cgroup }) => cgroup?.missing.length === 0);
     const bySlice = Map.groupBy(hanging, ({ cgroup }) => (cgroup && parentOf(tree, cgroup)?.path) ?? '');
     return [...bySlice].flatMap(([path, pods]) => findingOf(path, pods, tree));

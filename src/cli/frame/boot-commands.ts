@@ -7,8 +7,8 @@ export const bootCommands: readonly CommandSpec[] = [
     summary: 'tell how this boot went, what was wrong and what was done',
     about:
       'How the last boot ended, what the boot hook found and did (clock, sandboxes), and how long it took from ' +
-      "the kernel's start to the runtime, to kubelet, and until the last sandbox and its containers were made; when a " +
-      'pod became ready is not measured. Changes nothing.',
+      "the kernel's start to the runtime, to kubelet, and until the last sandbox and its containers were made; when " +
+      'a pod became ready is not measured. Changes nothing.',
     options: [
       { name: 'output', short: 'o', value: 'FORMAT', choices: ['text', 'json'], says: 'how to write it' },
       {

@@ -95,7 +95,7 @@ function outlook(nodes: readonly CauseNode[]): string {
   const more = [...new Set(candidates.map((each) => each.cause.code))].filter((each) => each !== 'SW401');
   return more.length === 0
     ? 'Without the dead sandboxes it ends now.'
-    : `Without the dead sandboxes the crash loops end; the stalls may also come of something else (${more.join(', ')}).`;
+    : `Without the dead sandboxes the crash loops end; the stalls may also come of other things (${more.join(', ')}).`;
 }
 
 function endOfLast({ snapshot }: Facts): string {

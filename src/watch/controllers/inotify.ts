@@ -5,7 +5,8 @@ import type { KernelListener, WatchDirectory, WriteSource } from './ports.ts';
 
 /**
  * Writes to the `cgroup.subtree_control` of armed slices by inotify: needs no privilege, and names nobody. Node does
- * not tell when inotify's own queue overflows (`watchControllers` says so). Throws ERR_NOT_SUPPORTED where the kernel gives no watch.
+ * not tell when inotify's own queue overflows (`watchControllers` says so). Throws ERR_NOT_SUPPORTED where the kernel
+ * gives no watch.
  */
 export function openInotify(base: string, listener: KernelListener): WriteSource {
   const watchers = new Map<string, FSWatcher>();

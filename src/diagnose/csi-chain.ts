@@ -95,7 +95,7 @@ function sidecars(facts: Facts, findings: readonly Finding[]): Link | undefined 
   };
 }
 
-/** Since when they loop, by the logs; else the newest of their ends by the node's clock: it is as old as that at least. */
+/** Since when they loop, by the logs; else the newest of their ends by the clock: it is as old as that at least. */
 function sinceLooping(facts: Facts, mine: readonly BackedOff[]): When {
   const node = facts.node;
   const logged = spanOf(facts, sidecarSpans(facts, mine));

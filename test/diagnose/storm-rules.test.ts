@@ -342,7 +342,7 @@ describe('SW403', () => {
       [{ task: 'runc:[2:INIT]', count: 9 }],
     );
     const finding = find(looping(both), 'SW403');
-    assert.match(finding?.why ?? '', /the stalls may also come of something else \(nfs-silent\)\.$/);
+    assert.match(finding?.why ?? '', /the stalls may also come of other things \(nfs-silent\)\.$/);
     assert.match(find(looping({}), 'SW403')?.why ?? '', /Without the dead sandboxes it ends now\.$/);
   });
 });

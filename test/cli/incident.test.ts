@@ -122,6 +122,21 @@ describe('as a page', () => {
   });
 });
 
+test('what the kernel said besides stalls stands with its boot, as text and on the page', () => {
+  const quiet = bootOf(0, { hours: 20, end: 'running' });
+  const said = 'Out of memory: Killed process 4711 (<b>) total-vm:1kB';
+  const troubles = [
+    { kind: 'oom-kill' as const, text: said, count: 12, first: moment(0, 2), last: moment(0, 3) },
+    { kind: 'undervoltage' as const, text: 'hwmon: Undervoltage!', count: 1, first: moment(0, 4), last: moment(0, 4) },
+  ];
+  const timeline = timelineOf([{ ...quiet, kernel: { ...quiet.kernel, troubles } }]);
+  const text = incidentText(readIncident(timeline), timeline, { colour: false, unicode: true, width: 200 });
+  assert.ok(text.includes(`\n  12 OOM kills, 2025-11-12 04:00:00Z to 2025-11-12 05:00:00Z: ${said}\n`), text);
+  assert.ok(text.includes('\n  1 undervoltage warning, 2025-11-12 06:00:00Z: hwmon: Undervoltage!\n'), text);
+  const html = incidentHtml(readIncident(timeline), timeline, nowNs);
+  assert.match(html, /<li>Boot 11111111: 12 OOM kills, .* Killed process 4711 \(&#60;b&#62;\)/);
+});
+
 test('the exit code: 0 whatever happened, 69 where nothing could be read', () => {
   assert.equal(exitCodeOf(readIncident(told())), 0);
   assert.equal(exitCodeOf(readIncident(timelineOf([]))), 69);

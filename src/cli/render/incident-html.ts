@@ -5,7 +5,7 @@ import { version } from '../../model/version.ts';
 import { esc, page } from './html.ts';
 import { incidentCss } from './incident-style.ts';
 import { loopPicture, mostOf, ratesPicture, shortNumber } from './incident-svg.ts';
-import { describeEvent, EVENTS, endWords } from './incident-text.ts';
+import { describeEvent, EVENTS, endWords, otherSigns } from './incident-text.ts';
 import { formatDate } from './time.ts';
 
 /** The incident as one page that can be sent around: it needs no network and runs nothing. */
@@ -22,6 +22,10 @@ export function incidentHtml(incident: Incident, timeline: Timeline, madeAtNs: b
     ...rates(timeline, incident),
     ...chain(incident),
     ...boots(timeline),
+    ...list(
+      'What else the kernel said',
+      timeline.boots.flatMap((boot) => otherSigns(boot).map((each) => `Boot ${boot.bootId.slice(0, 8)}: ${each}`)),
+    ),
     ...list(
       'What the kernel kept of crashes',
       timeline.crashes.map((each) => `${formatDate(each.wallNs)} ${each.file}: ${each.text}`),

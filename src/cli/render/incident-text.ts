@@ -1,4 +1,5 @@
 import { perMinute } from '../../diagnose/incident/rates.ts';
+import { countsInWords, isStallKind } from '../../diagnose/stall-facts.ts';
 import { describeDuration } from '../../diagnose/time.ts';
 import type { Link } from '../../model/finding.ts';
 import type { Incident, NodeEvent, Timeline, TimelineBoot } from '../../model/incident.ts';
@@ -110,7 +111,17 @@ function bootLines(boot: TimelineBoot, style: Style): string[] {
   if (boot.hours.some((each) => each.stalls > 0)) {
     lines.push(...rates('stalls ', boot, (hour) => hour.stalls, 'an hour', style));
   }
+  for (const each of otherSigns(boot)) lines.push(...hang(shown(style, each), style.width, '  ', '    '));
   return lines;
+}
+
+/** What the kernel said in a boot besides stalls, a line of each kind: OOM kills, undervoltage and the like. */
+export function otherSigns({ kernel }: Pick<TimelineBoot, 'kernel'>): string[] {
+  const others = kernel.troubles.filter((each) => !isStallKind(each.kind));
+  return others.map((each) => {
+    const last = each.count > 1 ? ` to ${formatDate(each.last.wallNs)}` : '';
+    return `${countsInWords([each])}, ${formatDate(each.first.wallNs)}${last}: ${each.text}`;
+  });
 }
 
 /** A row of bars over the life of the boot, with what the highest one stands for. */

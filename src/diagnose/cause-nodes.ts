@@ -11,7 +11,7 @@ import { isBroken, podsWaiting, podsWaitingFor } from './csi-waiting.ts';
 import type { Ghost } from './cure.ts';
 import type { Facts } from './facts.ts';
 import { stallsOf } from './stall-facts.ts';
-import { churnOf, churnStartNs, isOfContainers, isSidecar, loopSpans } from './storm-facts.ts';
+import { type CrashLoop, churnOf, churnStartNs, isOfContainers, isSidecar, loopSpans } from './storm-facts.ts';
 import { agoNs } from './time.ts';
 
 /** The codes of dead sandboxes. */
@@ -186,29 +186,33 @@ function isAttacher(container: string): boolean {
   return /(?:^|-)attacher$/.test(container);
 }
 
+function ofChurn(facts: Facts, names: readonly string[]): Objects {
+  const ties = loopTies(facts).flatMap((each) => each.objects);
+  return { objects: new Set(['task:runc', ...names.map((each) => `pod:${each}`), ...ties]) };
+}
+
 /**
  * Whose sidecars loop: by the folder that they mount, where the API knows the pod. Else by their names, where all
  * containers of the pod have such names: a controller that has its driver beside them has a socket of its own.
  */
-function ofChurn(facts: Facts, names: readonly string[]): Objects {
-  const objects = new Set(['task:runc', ...names.map((each) => `pod:${each}`)]);
+export function loopTies(facts: Facts): { loop: CrashLoop; objects: readonly string[] }[] {
   const known = new Set(valueOr(facts.snapshot.pods, []).map((each) => each.uid));
   const own = new Set(
     backedOff(facts.drivers, facts.node).flatMap(({ pod, container, cause }) =>
       cause === 'own' ? [`${pod.uid} ${container.name}`] : [],
     ),
   );
-  for (const { pod, podUid, container } of churnOf(facts).loops) {
-    for (const driver of known.has(podUid) ? facts.drivers : []) {
-      const needs = needsSocket(driver, podUid, container) && !own.has(`${podUid} ${container}`);
-      if (needs) objects.add(`driver:${driver.name}`);
+  return churnOf(facts).loops.map((loop) => {
+    const { pod, podUid, container } = loop;
+    if (known.has(podUid)) {
+      const drivers = own.has(`${podUid} ${container}`) ? [] : facts.drivers;
+      const needed = drivers.filter((each) => needsSocket(each, podUid, container));
+      return { loop, objects: needed.map((each) => `driver:${each.name}`) };
     }
     const beside = facts.pods.get(podUid)?.containers ?? [];
-    if (!known.has(podUid) && isSidecar(container) && beside.every((each) => isSidecar(each.name))) {
-      objects.add(`sidecars:${namespaceOf(pod)}`);
-    }
-  }
-  return { objects };
+    const isNamed = isSidecar(container) && beside.every((each) => isSidecar(each.name));
+    return { loop, objects: isNamed ? [`sidecars:${namespaceOf(pod)}`] : [] };
+  });
 }
 
 function needsSocket({ plugins, sidecars, folder }: DriverView, uid: string, name: string): boolean {

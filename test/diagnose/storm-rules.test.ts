@@ -336,6 +336,24 @@ describe('SW403', () => {
     });
   });
 
+  test('of a storm of others it is no cause; where a few others loop, it does not promise their end', () => {
+    const beside = (names: readonly string[]) => {
+      const apps = loops(names, 10);
+      return find(
+        looping({
+          sandboxes: known([...sandboxes, ghost, ...apps.sandboxes]),
+          containers: known([...containers, registrar, ...apps.containers]),
+        }),
+        'SW403',
+      );
+    };
+    assert.equal(beside(['a', 'b', 'c', 'd', 'e']), undefined);
+    assert.match(
+      beside(['a'])?.why ?? '',
+      /Without the dead sandboxes the crash loops end, but for those of 1 other pod\.$/,
+    );
+  });
+
   test('where the stalls may come of something else too, it does not promise their end', () => {
     const both = kernel(
       [trouble('hung-task', 9, 300, 5), trouble('nfs-silent', 3, 310, 10)],

@@ -1,11 +1,12 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import { valueOr } from '../../model/observed.ts';
-import { causeId, causeNodes, ghostCodes } from '../cause-nodes.ts';
+import { causeId, causeNodes, ghostCodes, loopTies } from '../cause-nodes.ts';
 import { type CauseNode, causesOf, pathTo } from '../causes.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { stallsOf } from '../stall-facts.ts';
 import { agoNs, describeDate, describeDuration } from '../time.ts';
+import { plural } from '../words.ts';
 
 /** SW403: a reboot has made what leads to the next one. */
 export const sw403: Rule = {
@@ -22,11 +23,11 @@ on record with five such rounds in three weeks; in one of them its CSI plugin wa
 reported 1,191 expedited stalls before the API server stopped answering.
 
 It is told only where each link holds by a rule, by time and by what the two share: the last boot ended without a
-shutdown and left a dead sandbox, that sandbox is one of a driver's node plugin, the sidecars of that driver crash-loop,
-and the kernel names the making of containers where it stalls. That all of these are there at once is no loop: pods that
-crash-loop for a reason of their own, or stalls that come of something else, would not end with the dead sandboxes.
-Breaking any link ends it; the first one is the cheapest and the only one
-that Sandwarden can break by itself: removing the dead sandboxes. With the boot hook (\`sandwarden install\`) the link
+shutdown and left a dead sandbox, that sandbox is one of a driver's node plugin, the sidecars of that driver crash-loop
+and make most of the churn, and the kernel names the making of containers where it stalls. That all of these are there
+at once is no loop: pods that crash-loop for a reason of their own, or stalls that come of something else, would not end
+with the dead sandboxes. Breaking any link ends it; the first one is the cheapest and the only one that Sandwarden can
+break by itself: removing the dead sandboxes. With the boot hook (\`sandwarden install\`) the link
 is broken at each boot, before kubelet starts. \`sandwarden incident\` shows all rounds that the journal knows.`,
   evidence: 'one line per link, with its time',
   remedy: { tier: 'safe', text: 'Break the first link: remove the dead sandboxes; then install the boot hook.' },
@@ -36,6 +37,9 @@ is broken at each boot, before kubelet starts. \`sandwarden incident\` shows all
     const nodes = causeNodes(facts, findings);
     const path = pathOf(findings, nodes);
     if (path === undefined) return [];
+    const churned = shareOf(facts, path);
+    // A storm that is mostly of others would go on without the dead sandboxes.
+    if (churned.share < 0.5) return [];
     const on = (code: RegExp) => {
       const ids = new Set(path.flatMap((each) => (code.test(each.code) ? [each.id] : [])));
       return findings.filter((each) => ids.has(causeId(each)));
@@ -58,7 +62,7 @@ is broken at each boot, before kubelet starts. \`sandwarden incident\` shows all
         object: { kind: 'node', name: 'loop' },
         why:
           'The last reset left dead sandboxes, they keep a CSI node plugin from starting, its sidecars crash-loop ' +
-          `because of it, and the kernel stalls under that: it ends in the next reset. ${outlook(nodes)}`,
+          `because of it, and the kernel stalls under that: it ends in the next reset. ${outlook(nodes, churned)}`,
         evidence: links,
         remedy: {
           tier: 'safe',
@@ -89,13 +93,25 @@ function isBlocking({ code, severity }: Finding): boolean {
   return ghostCodes.includes(code) && severity === 'error';
 }
 
+/** How much of the churn is of the sidecars whose driver is on the way, and how many other pods loop. */
+function shareOf(facts: Facts, path: readonly CauseNode[]): { share: number; others: number } {
+  const drivers = new Set(path.filter((each) => /^SW30/.test(each.code)).flatMap((each) => [...each.objects]));
+  const ties = loopTies(facts);
+  const mine = ties.filter(({ objects }) => objects.some((each) => drivers.has(each)));
+  const pods = new Set(mine.map(({ loop }) => loop.pod));
+  const sum = (of: typeof ties) => of.reduce((all, { loop }) => all + loop.perMinute, 0);
+  const others = new Set(ties.map(({ loop }) => loop.pod).filter((each) => !pods.has(each))).size;
+  return { share: sum(mine) / Math.max(sum(ties), Number.MIN_VALUE), others };
+}
+
 /** What ends when the first link is broken: where the stalls may come of something else too, nobody knows. */
-function outlook(nodes: readonly CauseNode[]): string {
+function outlook(nodes: readonly CauseNode[], { others }: { others: number }): string {
   const candidates = nodes.filter((each) => each.code === 'SW402').flatMap((each) => causesOf(each, nodes));
   const more = [...new Set(candidates.map((each) => each.cause.code))].filter((each) => each !== 'SW401');
-  return more.length === 0
-    ? 'Without the dead sandboxes it ends now.'
-    : `Without the dead sandboxes the crash loops end; the stalls may also come of other things (${more.join(', ')}).`;
+  const besides = others === 0 ? '' : `, but for those of ${plural(others, 'other pod', 'other pods')}`;
+  if (more.length === 0 && others === 0) return 'Without the dead sandboxes it ends now.';
+  const stalls = more.length === 0 ? '' : `; the stalls may also come of other things (${more.join(', ')})`;
+  return `Without the dead sandboxes the crash loops end${besides}${stalls}.`;
 }
 
 function endOfLast({ snapshot }: Facts): string {

@@ -38,29 +38,6 @@ export function scriptedKubelet(program: Program, refuses?: (pod: KubeObject) =>
   const lives = new Map<string, Life>();
   const cuts = new Set<AbortController>();
 
-  async function run(api: KubeServer, pod: KubeObject, life: Life): Promise<void> {
-    setState(api, pod, 'Running', { running: {} });
-    const running = program(pod, life.ending.signal, life.stdin);
-    let exitCode = 137;
-    try {
-      for (;;) {
-        const step = await running.next();
-        if (step.done) {
-          exitCode = step.value;
-          break;
-        }
-        say(life, step.value);
-        wake(life);
-      }
-    } finally {
-      life.isOver = true;
-      wake(life);
-      const reason = exitCode === 0 ? 'Completed' : 'Error';
-      setState(api, pod, exitCode === 0 ? 'Succeeded' : 'Failed', { terminated: { exitCode, reason } });
-      if (life.ending.signal.aborted) remove(api, pod);
-    }
-  }
-
   return {
     onStdin: (pod, bytes) => void lives.get(pod.metadata.uid)?.stdin.write(bytes),
     cutLogs: (quietly = false) => {
@@ -99,7 +76,7 @@ export function scriptedKubelet(program: Program, refuses?: (pod: KubeObject) =>
           if (refused !== undefined) return queueMicrotask(() => setState(api, object, 'Pending', refused));
           const life = newLife();
           lives.set(object.metadata.uid, life);
-          queueMicrotask(() => void run(api, object, life));
+          queueMicrotask(() => void run(api, program, object, life));
         } else if (object.metadata.deletionTimestamp !== undefined) {
           known?.ending.abort();
           if (known === undefined || known.isOver) queueMicrotask(() => remove(api, object));
@@ -107,6 +84,29 @@ export function scriptedKubelet(program: Program, refuses?: (pod: KubeObject) =>
       });
     },
   };
+}
+
+async function run(api: KubeServer, program: Program, pod: KubeObject, life: Life): Promise<void> {
+  setState(api, pod, 'Running', { running: {} });
+  const running = program(pod, life.ending.signal, life.stdin);
+  let exitCode = 137;
+  try {
+    for (;;) {
+      const step = await running.next();
+      if (step.done) {
+        exitCode = step.value;
+        break;
+      }
+      say(life, step.value);
+      wake(life);
+    }
+  } finally {
+    life.isOver = true;
+    wake(life);
+    const reason = exitCode === 0 ? 'Completed' : 'Error';
+    setState(api, pod, exitCode === 0 ? 'Succeeded' : 'Failed', { terminated: { exitCode, reason } });
+    if (life.ending.signal.aborted) remove(api, pod);
+  }
 }
 
 function newLife(): Life {

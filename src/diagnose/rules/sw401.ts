@@ -20,8 +20,8 @@ freeze.
 
 The rate is read from the runtime's log where it is there, else from the attempts and dates of the containers that CRI
 lists, else from kubelet's back-offs. It is compared with what containers that do **not** loop were made in a usual
-minute of the same boot (the median; without the first ${limits.stormStartMs / 60_000} min once there are others): that is the
-node's own normal, and neither a storm of two days nor the start of all pods after a reboot becomes the normal. From
+minute of the same boot (the median; without the first ${limits.stormStartMs / 60_000} min once there are others):
+that is the node's own normal, and neither a storm of two days nor the start of all pods after a reboot becomes it. From
 ${limits.stormPerMinute} creations a minute on, and ${limits.stormTimesNormal} times the normal, it is a storm. Below
 that three or more looping pods are told of as information.`,
   evidence: 'the rate of each container with its attempt, what is created besides, processes runc:[2:INIT]',
@@ -44,7 +44,8 @@ that three or more looping pods are told of as information.`,
         object: { kind: 'node', name: 'container creations' },
         why: isStorm
           ? `${plural(pods.length, 'pod crash-loops and makes', 'pods crash-loop and make')} ` +
-            `${rate(perMinute)} containers a minute; besides them this node makes ${rate(normalPerMinute)} in a usual minute.`
+            `${rate(perMinute)} containers a minute; besides them this node makes ${rate(normalPerMinute)} ` +
+            'in a usual minute.'
           : `${pods.length} pods crash-loop, ${rate(perMinute)} containers a minute: no storm yet.`,
         evidence: [
           ...loops.slice(0, 12).map((each) => ({ source: each.from, text: describe(each) })),

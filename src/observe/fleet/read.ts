@@ -16,7 +16,8 @@ import {
 /**
  * What the API says about all nodes, in eight requests (and pages) that run at once; then one for each name of
  * `withNamespaces`. Pods come as the table that kubectl prints and without their objects: 200 bytes each in place of
- * 10 KB, and the API has already decided what state a pod is in. Whatever cannot be read is Unknown with its reason; nothing is thrown but bugs.
+ * 10 KB, and the API has already decided what state a pod is in. Whatever cannot be read is Unknown with its reason;
+ * nothing is thrown but bugs.
  */
 export async function readFleet(access: KubeAccess, signal?: AbortSignal): Promise<FleetFacts> {
   let nowNs = access.wallNs();

@@ -117,11 +117,24 @@ function ofGhosts(facts: Facts, group: readonly Finding[], objects: Set<string>)
   return earlier.every((each) => each === true) ? { objects: new Set([...objects, ...maybe]) } : { objects, maybe };
 }
 
+/** Made once for each facts: thousands of dead sandboxes ask for it. */
+function once<Value>(make: (facts: Facts) => Value): (facts: Facts) => Value {
+  const made = new WeakMap<Facts, { readonly value: Value }>();
+  return (facts) => {
+    const known = made.get(facts) ?? { value: make(facts) };
+    made.set(facts, known);
+    return known.value;
+  };
+}
+
+const curesByUid = once((facts) => Map.groupBy(facts.cures, (each) => each.view.uid));
+const wasClockBehind = once((facts) => bootClock(facts) !== undefined);
+
 /** The dead sandboxes of one pod that findings name. */
 function ghostsOf(facts: Facts, group: readonly Finding[]): Ghost[] {
   const ids = new Set(group.map((each) => each.object.id));
   const uid = facts.sandboxById.get(group[0]?.object.id ?? '')?.uid;
-  const cures = facts.cures.filter((each) => each.view.uid === uid);
+  const cures = curesByUid(facts).get(uid ?? '') ?? [];
   return cures.flatMap((each) => each.ghosts.filter((ghost) => ids.has(ghost.sandbox.id)));
 }
 
@@ -315,7 +328,7 @@ export function isOfEarlierBoot(dateNs: bigint, facts: Facts): boolean | undefin
   if (node === undefined || dateNs <= 0n) return undefined;
   const slackNs = BigInt(limits.clockSlackMs) * 1_000_000n;
   if (dateNs > node.wallNs + slackNs) return true;
-  return bootClock(facts) === undefined ? dateNs < node.wallNs - node.uptimeNs - slackNs : undefined;
+  return wasClockBehind(facts) ? undefined : dateNs < node.wallNs - node.uptimeNs - slackNs;
 }
 
 /**

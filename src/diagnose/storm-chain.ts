@@ -33,7 +33,9 @@ export function reasonsOf(node: CauseNode | undefined, nodes: readonly CauseNode
   const causes = (of: CauseNode) => causesOf(of, nodes).filter((each) => !each.possible);
   const isBehind = (far: CauseNode, near: CauseNode) =>
     pathTo(near, causes, (each) => each.id === far.id) !== undefined;
-  const held = causesOf(node, nodes);
+  // Ten dead sandboxes of one kind are one candidate; thousands of them would be compared with each other.
+  const byKind = Map.groupBy(causesOf(node, nodes), ({ cause, possible }) => `${cause.code} ${possible ?? ''}`);
+  const held = [...byKind.values()].flatMap(([first]) => first ?? []);
   // What led to a cause is told of with that cause, and is no other candidate beside it.
   return reasonsFrom(held.filter(({ cause }) => !held.some((near) => !near.possible && isBehind(cause, near.cause))));
 }
@@ -41,7 +43,6 @@ export function reasonsOf(node: CauseNode | undefined, nodes: readonly CauseNode
 /** The same of causes that are found already, the one that is to be named first. */
 export function reasonsFrom(held: readonly HeldCause[]): Pick<Link, 'because' | 'others'> {
   const best = held.find((each) => !each.possible);
-  // Ten dead sandboxes of one kind are one candidate.
   const others = [...Map.groupBy(held, (each) => each.cause.code)].flatMap(([code, [first]]) =>
     code === best?.cause.code || first === undefined ? [] : first,
   );

@@ -8,7 +8,7 @@ import { type CauseNode, causeRules, causesOf } from '../../src/diagnose/causes.
 import { diagnose } from '../../src/diagnose/diagnose.ts';
 import { buildFacts } from '../../src/diagnose/facts.ts';
 import { sw401 } from '../../src/diagnose/rules/sw401.ts';
-import { stormLinks } from '../../src/diagnose/storm-chain.ts';
+import { reasonsOf, stormLinks } from '../../src/diagnose/storm-chain.ts';
 import type { Finding } from '../../src/model/finding.ts';
 import type { KernelLog, KernelTrouble } from '../../src/model/kernel.ts';
 import type { Boot } from '../../src/model/node.ts';
@@ -248,6 +248,30 @@ describe('causesOf', () => {
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe('reasonsOf', () => {
+  test('hundreds of dead sandboxes are one candidate, and are not compared with each other', () => {
+    let looks = 0;
+    const nodes = Array.from(
+      { length: 300 },
+      (_, n): CauseNode => ({
+        ...{ id: `SW101 ${n}`, code: 'SW101', startNs: 0n, endNs: null },
+        get objects() {
+          looks += 1;
+          return new Set([`sandbox:${n}`]);
+        },
+      }),
+    );
+    const effect: CauseNode = {
+      ...{ id: 'refused', code: 'refused', startNs: 9n, endNs: null },
+      objects: new Set(nodes.map((_, n) => `sandbox:${n}`)),
+    };
+    const { because, others } = reasonsOf(effect, nodes);
+    assert.match(because ?? '', /^SW101: a name is reserved .*shared: sandbox 0/);
+    assert.equal(others, undefined);
+    assert.ok(looks < 20 * nodes.length, `${looks} looks`);
   });
 });
 

@@ -34,6 +34,7 @@ is broken at each boot, before kubelet starts. \`sandwarden incident\` shows all
   sources: ['the chain of SW201, SW101 to SW104, SW301 to SW303, SW401 and SW402; src/diagnose/causes.ts'],
   examine: () => [],
   conclude: (facts, findings) => {
+    if (!['SW201', 'SW401', 'SW402'].every((code) => findings.some((each) => each.code === code))) return [];
     const nodes = causeNodes(facts, findings);
     const path = pathOf(findings, nodes);
     if (path === undefined) return [];

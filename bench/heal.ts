@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { labAvailable } from '../lab/available.ts';
 import { manySandboxes } from '../lab/ghosts.ts';
 import { type RealNode, realNode } from '../lab/real-node.ts';
-import type { Io, Output } from '../src/cli/frame/io.ts';
 import { healNode } from '../src/cli/healing.ts';
 import { connectCri } from '../src/cri/connect.ts';
 import { readJournal } from '../src/heal/journal.ts';
 import type { PlanOptions } from '../src/heal/plan.ts';
 import { journalStore, openStateDir } from '../src/heal/state-dir.ts';
 import { ExitCode } from '../src/model/errors.ts';
+import { silentIo } from '../test/helpers/silent-io.ts';
 import { median } from './measure.ts';
 import { type Figure, show } from './report.ts';
 
@@ -88,7 +88,7 @@ async function healAll(node: RealNode): Promise<Healing> {
         readJournal: async () => (await readJournal(journalStore(directory))).entries,
         openState: async () => state,
       };
-      const exitCode = await healNode(patient, options, { args, io: silent() });
+      const exitCode = await healNode(patient, options, { args, io: silentIo() });
       if (exitCode !== ExitCode.healthy && run === 1) throw new Error(`heal ended with ${exitCode}`);
       sum.lookMs += lookedMs - startedMs;
       sum.actMs += performance.now() - lookedMs;
@@ -110,16 +110,4 @@ async function removeAll(node: RealNode): Promise<number> {
   } finally {
     cri.close();
   }
-}
-
-function silent(): Io {
-  const output: Output = { write: () => {}, isTerminal: false, columns: undefined, takesColour: false };
-  return {
-    env: {},
-    stdout: output,
-    stderr: output,
-    stdinIsTerminal: false,
-    confirm: () => Promise.resolve(false),
-    onInterrupt: () => () => {},
-  };
 }

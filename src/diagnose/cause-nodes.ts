@@ -3,9 +3,9 @@ import type { Finding } from '../model/finding.ts';
 import { limits } from '../model/limits.ts';
 import { valueOr } from '../model/observed.ts';
 import type { NameHeld, Span } from '../model/records.ts';
-import { describePod } from '../model/sandbox.ts';
+import { describePod, namespaceOf } from '../model/sandbox.ts';
 import { bootClock } from './boot-clock.ts';
-import type { CauseNode } from './causes.ts';
+import { type CauseNode, ghostCodes } from './causes.ts';
 import { type BackedOff, backedOff, type DriverView, isDriverContainer, stuckAttachments } from './csi-facts.ts';
 import { isBroken, podsWaiting, podsWaitingFor } from './csi-waiting.ts';
 import type { Ghost } from './cure.ts';
@@ -13,9 +13,6 @@ import type { Facts } from './facts.ts';
 import { stallsOf } from './stall-facts.ts';
 import { type CrashLoop, churnOf, churnStartNs, isOfContainers, isSidecar, loopSpans } from './storm-facts.ts';
 import { agoNs } from './time.ts';
-
-/** The codes of dead sandboxes. */
-export const ghostCodes: readonly string[] = ['SW101', 'SW102', 'SW104', 'SW109'];
 
 type Objects = Pick<CauseNode, 'objects' | 'maybe'>;
 
@@ -59,7 +56,7 @@ function ofSidecars(facts: Facts): CauseNode[] {
 
 /** The containers in back-off at a driver's socket, whether its cause is gone or not, that have no other reason. */
 export function waitingSidecars(facts: Facts): BackedOff[] {
-  return backedOff(facts.drivers, facts.node).filter((each) => each.cause !== 'own');
+  return atSockets(facts).filter((each) => each.cause !== 'own');
 }
 
 /** What the logs say of when they began to loop. */
@@ -128,6 +125,8 @@ function once<Value>(make: (facts: Facts) => Value): (facts: Facts) => Value {
 }
 
 const curesByUid = once((facts) => Map.groupBy(facts.cures, (each) => each.view.uid));
+/** Whose containers wait in back-off at a socket, and why. */
+const atSockets = once((facts) => backedOff(facts.drivers, facts.node));
 const wasClockBehind = once((facts) => bootClock(facts) !== undefined);
 
 /** The dead sandboxes of one pod that findings name. */
@@ -179,7 +178,7 @@ function ofAttachment(facts: Facts, name: string, pods: readonly string[]): Obje
 }
 
 function ofBackedOff(facts: Facts, name: string): Objects {
-  const mine = backedOff(facts.drivers, facts.node).filter((each) => describePod(each.pod) === name);
+  const mine = atSockets(facts).filter((each) => describePod(each.pod) === name);
   const objects = new Set([`pod:${name}`]);
   for (const { driver, container } of mine) {
     objects.add(`driver:${driver.name}`);
@@ -211,9 +210,7 @@ function ofChurn(facts: Facts, names: readonly string[]): Objects {
 export function loopTies(facts: Facts): { loop: CrashLoop; objects: readonly string[] }[] {
   const known = new Set(valueOr(facts.snapshot.pods, []).map((each) => each.uid));
   const own = new Set(
-    backedOff(facts.drivers, facts.node).flatMap(({ pod, container, cause }) =>
-      cause === 'own' ? [`${pod.uid} ${container.name}`] : [],
-    ),
+    atSockets(facts).flatMap(({ pod, container, cause }) => (cause === 'own' ? [`${pod.uid} ${container.name}`] : [])),
   );
   return churnOf(facts).loops.map((loop) => {
     const { pod, podUid, container } = loop;
@@ -235,6 +232,12 @@ function needsSocket({ plugins, sidecars, folder }: DriverView, uid: string, nam
   });
 }
 
+/** The node plugins of the driver that a finding names; without the API SW302 names the pod and not the driver. */
+export function pluginNames({ drivers }: Facts, name: string): ReadonlySet<string> {
+  const plugins = drivers.filter((each) => each.name === name).flatMap((each) => each.plugins);
+  return new Set(plugins.length === 0 ? [name] : plugins.map(describePod));
+}
+
 /** The pods that have had a registrar in them, which makes them node plugins: what CRI alone can say. */
 function registrarPods(facts: Facts): string[] {
   const registrars = valueOr(facts.snapshot.containers, []).filter((each) => /driver-registrar$/.test(each.name));
@@ -242,10 +245,6 @@ function registrarPods(facts: Facts): string[] {
     const view = facts.pods.get(uid);
     return view === undefined ? [] : [describePod(view)];
   });
-}
-
-function namespaceOf(pod: string): string {
-  return pod.slice(0, pod.indexOf('/'));
 }
 
 const unknownSpan = { startNs: null, endNs: null } as const;
@@ -270,9 +269,8 @@ function spanOnAxis(
     case 'SW304':
       return since(firstNs(facts, driverFailures(facts, object.name)));
     case 'SW302': {
-      const plugins = facts.drivers.filter((each) => each.name === object.name).flatMap((each) => each.plugins);
-      const names = plugins.length === 0 ? [object.name] : plugins.map(describePod);
-      const cures = facts.cures.filter((each) => names.includes(describePod(each.view)));
+      const names = pluginNames(facts, object.name);
+      const cures = facts.cures.filter((each) => names.has(describePod(each.view)));
       return since(
         ghostsSince(
           facts,

@@ -48,7 +48,8 @@ export interface HeldCause {
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const ghostCodes = ['SW101', 'SW102', 'SW104', 'SW109'] as const;
+/** The codes of dead sandboxes. */
+export const ghostCodes: readonly string[] = ['SW101', 'SW102', 'SW104', 'SW109'];
 
 /** All rules there are; findings of volumes (SW3xx) hang in by their codes. */
 export const causeRules: readonly CauseRule[] = [

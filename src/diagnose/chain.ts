@@ -1,8 +1,8 @@
 import type { Finding, Link } from '../model/finding.ts';
 import { valueOr } from '../model/observed.ts';
 import { bootClock } from './boot-clock.ts';
-import { causeNodes, ghostCodes, isOfEarlierBoot, standingRefusals } from './cause-nodes.ts';
-import type { CauseNode } from './causes.ts';
+import { causeNodes, isOfEarlierBoot, standingRefusals } from './cause-nodes.ts';
+import { type CauseNode, ghostCodes } from './causes.ts';
 import { cgroupLinks, isOfCgroups } from './cgroup-chain.ts';
 import { csiLinks, endsTheChain } from './csi-chain.ts';
 import type { Facts } from './facts.ts';

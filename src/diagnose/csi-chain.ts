@@ -6,6 +6,7 @@ import {
   causeId,
   driverFailures,
   isOfEarlierBoot,
+  pluginNames,
   sidecarSpans,
   standingRefusals,
   waitingFailures,
@@ -49,10 +50,9 @@ function first(findings: readonly Finding[], code: string, when: (finding: Findi
   return { ...when(finding), text: `${plain(finding.why)}${more}`, evidence: finding.evidence[0]?.text ?? '', code };
 }
 
-/** The refusals of a driver's node plugin; without the API SW302 names the pod and not the driver. */
+/** The refusals of a driver's node plugin. */
 function refusalsOf(facts: Facts, name: string): NameHeld[] {
-  const plugins = facts.drivers.filter((each) => each.name === name).flatMap((each) => each.plugins);
-  const names = new Set(plugins.length === 0 ? [name] : plugins.map(describePod));
+  const names = pluginNames(facts, name);
   return standingRefusals(facts).filter((each) => names.has(describePod(each.asked)));
 }
 

@@ -97,6 +97,11 @@ export function describePod(of: { namespace: string; name: string }): string {
   return `${of.namespace}/${of.name}`;
 }
 
+/** The namespace of `namespace/pod`. */
+export function namespaceOf(pod: string): string {
+  return pod.slice(0, pod.indexOf('/'));
+}
+
 function parseAttempt(text: string): number | undefined {
   if (!/^\d{1,10}$/.test(text)) return undefined;
   const number = Number(text);

@@ -11,7 +11,8 @@ export interface K3sData {
   readonly dataDir: string;
 }
 
-const units = {
+/** The units in which they run. */
+export const k3sUnits = {
   rke2: ['rke2-server.service', 'rke2-agent.service'],
   k3s: ['k3s.service', 'k3s-agent.service'],
 } as const;
@@ -29,7 +30,7 @@ export async function k3sData(runtimePid: number | undefined, root = ''): Promis
   const found: K3sData[] = own === undefined ? [] : [{ dataDir: own }];
   const files = new Rooted(root);
   for (const family of ['rke2', 'k3s'] as const) {
-    for (const name of units[family]) {
+    for (const name of k3sUnits[family]) {
       const dataDir = await dataDirOf(files, name, family);
       if (dataDir !== undefined) found.push({ family, dataDir });
     }

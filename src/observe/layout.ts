@@ -1,4 +1,4 @@
-import type { K3sData } from './k3s-data.ts';
+import { type K3sData, k3sUnits } from './k3s-data.ts';
 
 /** Where a distribution keeps what belongs to the runtime behind a socket. */
 export interface Layout {
@@ -9,11 +9,6 @@ export interface Layout {
   /** kubelet's log file, where it does not write to the journal. */
   readonly kubeletLogFile?: string;
 }
-
-const unitsOf = {
-  k3s: ['k3s.service', 'k3s-agent.service'],
-  rke2: ['rke2-server.service', 'rke2-agent.service'],
-} as const;
 
 /**
  * k3s and RKE2 have one socket: which of the two it is, `hasFile` decides by their containerd.log in the directories
@@ -29,12 +24,12 @@ export async function layoutOf(
       const logFile = `${dataDir}/agent/containerd/containerd.log`;
       if (!(await hasFile(logFile))) continue;
       const kubeletLogFile = `${dataDir}/agent/logs/kubelet.log`;
-      if (family === 'k3s') return { units: unitsOf.k3s, logFile };
+      if (family === 'k3s') return { units: k3sUnits.k3s, logFile };
       // k3s' kubelet writes to the journal of k3s.
-      if (await hasFile(kubeletLogFile)) return { units: unitsOf.rke2, logFile, kubeletLogFile };
-      return { units: unitsOf[family ?? 'k3s'], logFile };
+      if (await hasFile(kubeletLogFile)) return { units: k3sUnits.rke2, logFile, kubeletLogFile };
+      return { units: k3sUnits[family ?? 'k3s'], logFile };
     }
-    return { units: [...unitsOf.k3s, ...unitsOf.rke2] };
+    return { units: [...k3sUnits.k3s, ...k3sUnits.rke2] };
   }
   if (socket?.startsWith('/run/k0s/')) return { units: ['k0scontroller.service', 'k0sworker.service'] };
   if (socket?.startsWith('/var/snap/microk8s/')) return { units: ['snap.microk8s.daemon-containerd.service'] };

@@ -21,9 +21,9 @@ import type { KubeletConfigFacts, RuntimeConfigFacts } from '../model/runtime-co
 import { type Snapshot, snapshotFormat } from '../model/snapshot.ts';
 import { observeBoots } from './boots.ts';
 import { observeCgroups } from './cgroup/cgroups.ts';
-import { kubeletCgroupRoot } from './cgroup/kubelet-root.ts';
 import { type Run, run } from './child.ts';
 import { observeClock } from './clock.ts';
+import { observeKubeletConfig } from './config/kubelet.ts';
 import { observeConfigs } from './config/look.ts';
 import { type CriObservation, type EndpointInfo, needsDetail, observeCri, readDetails } from './cri.ts';
 import { observeStorage } from './csi/look.ts';
@@ -104,6 +104,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
   const kubeletLog = (sources.kubeletLog ?? readKubelet)();
   const unit = async () => observeUnit((await layout()).units, valueOr(await node, undefined), runner);
   const kubeletFacts = memo(sources.kubelet ?? (async () => findKubelet(await processes(), root)));
+  const kubeletFiles = memo(async () => observeKubeletConfig(await kubeletFacts(), root));
   const boots = async () => observeBoots(valueOr(await node, undefined)?.bootId, runner);
   const [facts, cri, log, ...rest] = await Promise.all([
     node,
@@ -116,7 +117,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     runtimeProcesses(),
     kubeletFacts(),
     (sources.units ?? (() => observeUnits(root)))(),
-    cgroupsHere(options, kubeletFacts),
+    cgroupsHere(options, kubeletFiles),
     kernelHere(options, node),
     podsHere(options, node),
     observeStorage(options, node, processes),
@@ -156,7 +157,10 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     ...(kernelLog === undefined ? {} : { kernelLog }),
     ...storage,
   };
-  return { ...snapshot, ...(await observeConfigs(snapshot, socket, root, runner, { ...sources, ...asking })) };
+  return {
+    ...snapshot,
+    ...(await observeConfigs(snapshot, socket, root, runner, { kubeletFiles, ...sources, ...asking })),
+  };
 }
 
 /** What reads kubelet's and the runtime's log: a file where one is named or known, else the journal. */
@@ -258,11 +262,11 @@ async function podsHere(options: ObserveOptions, node: Promise<Observed<NodeFact
 /** The cgroups of this machine; whose node facts are not this machine's has none here. */
 async function cgroupsHere(
   { sources, root, run: runner, allCgroups }: ObserveOptions,
-  kubelet: () => Promise<Observed<KubeletFacts>>,
+  kubeletFiles: () => Promise<Observed<KubeletConfigFacts>>,
 ): Promise<Snapshot['cgroups']> {
   if (sources?.cgroups) return sources.cgroups();
   if (sources?.node) return undefined;
-  const cgroupRoot = await kubeletCgroupRoot(root, await kubelet());
+  const cgroupRoot = valueOr(await kubeletFiles(), undefined)?.cgroupRoot;
   return observeCgroups({
     ...(root ? { root } : {}),
     ...(runner ? { run: runner } : {}),

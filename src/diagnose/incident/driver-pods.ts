@@ -1,3 +1,5 @@
+import { namespaceOf } from '../../model/sandbox.ts';
+
 /**
  * Which pods belong to which CSI driver, by their names alone: the journal of the past knows no mounts and no sockets.
  * The names of drivers go by their projects' domain (`ebs.csi.aws.com`, `driver.longhorn.io`, CSI spec
@@ -96,10 +98,6 @@ function partsOf(name: string): string[] {
 /** `azuredisk` is of `azure` and of `disk`; a short word must be the whole part. */
 function isWord(part: string, word: string): boolean {
   return part === word || (word.length > 3 && (part.startsWith(word) || part.endsWith(word)));
-}
-
-function namespaceOf(pod: string): string {
-  return pod.slice(0, pod.indexOf('/'));
 }
 
 function nameOf(pod: string): string {

@@ -1,6 +1,7 @@
 import type { DriverEpisode, Timeline, TimelineBoot } from '../../model/incident.ts';
 import { limits } from '../../model/limits.ts';
 import type { Moment } from '../../model/records.ts';
+import { namespaceOf } from '../../model/sandbox.ts';
 import type { CauseNode } from '../causes.ts';
 import { countsInWords, isStallKind, thousands } from '../stall-facts.ts';
 import { isOfContainers, isSidecar } from '../storm-facts.ts';
@@ -178,7 +179,7 @@ function loops(boot: TimelineBoot, { axis, drivers }: Context): Episode[] {
 /** Whose sidecar a pod is: the driver's whose name it has, else that of its namespace, if there is one. */
 function sidecarOf(pod: string, drivers: readonly string[]): string[] {
   const tied = drivers.filter((each) => belongsTo(pod, each));
-  return tied.length > 0 ? tied.map((each) => `driver:${each}`) : [`sidecars:${pod.slice(0, pod.indexOf('/'))}`];
+  return tied.length > 0 ? tied.map((each) => `driver:${each}`) : [`sidecars:${namespaceOf(pod)}`];
 }
 
 function stalls(boot: TimelineBoot, axis: Axis): Episode[] {

@@ -1,7 +1,7 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import { valueOr } from '../../model/observed.ts';
-import { causeId, causeNodes, ghostCodes, loopTies } from '../cause-nodes.ts';
-import { type CauseNode, causesOf, pathTo } from '../causes.ts';
+import { causeId, causeNodes, loopTies } from '../cause-nodes.ts';
+import { type CauseNode, causesOf, ghostCodes, pathTo } from '../causes.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { stallsOf } from '../stall-facts.ts';

@@ -11,6 +11,8 @@ export interface ConfigSources {
   readonly node?: unknown;
   readonly runtimeConfig?: () => Promise<Observed<RuntimeConfigFacts>>;
   readonly kubeletConfig?: () => Promise<Observed<KubeletConfigFacts>>;
+  /** What kubelet's own flags and files say, where they have been read already. */
+  readonly kubeletFiles?: () => Promise<Observed<KubeletConfigFacts>>;
   /** Asks kubelet itself (`/configz`) on the machine of this name. */
   readonly askKubelet?: (hostname: string) => Promise<Observed<RunningKubeletConfig>>;
 }
@@ -33,7 +35,8 @@ export async function observeConfigs(
     const more = { ...(pid === undefined ? {} : { pid }), ...(socket ? { socket } : {}), ...(unit ? { unit } : {}) };
     return observeRuntimeConfig({ name, version, ...live, ...more }, root, run);
   };
-  const readKubelet = async () => withConfigz(await observeKubeletConfig(to.kubelet, root), to, sources);
+  const kubeletFiles = sources.kubeletFiles ?? (() => observeKubeletConfig(to.kubelet, root));
+  const readKubelet = async () => withConfigz(await kubeletFiles(), to, sources);
   const [runtimeConfig, kubeletConfig] = await Promise.all([
     sources.runtimeConfig?.() ?? (elsewhere ? undefined : readRuntime()),
     sources.kubeletConfig?.() ?? (elsewhere ? undefined : readKubelet()),

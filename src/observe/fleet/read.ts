@@ -52,18 +52,16 @@ export async function readFleet(access: KubeAccess, signal?: AbortSignal): Promi
 
 /** Finished pods are nobody's problem; the rest comes as a table. */
 function listPods(client: KubeClient, { rowsOf }: PodTableReader, signal?: AbortSignal) {
-  return client.list('/api/v1/pods', {
-    kind: 'Table',
-    accept: podTable,
-    itemsOf: rowsOf,
-    query: { fieldSelector: unfinished, includeObject: 'None' },
-    pageItems: limits.fleetPageItems,
-    ...(signal ? { signal } : {}),
-  });
+  const options = podTable({ fieldSelector: unfinished, includeObject: 'None' }, rowsOf, signal);
+  return client.list('/api/v1/pods', { ...options, pageItems: limits.fleetPageItems });
 }
 
 const unfinished = 'status.phase!=Succeeded,status.phase!=Failed';
-const podTable = 'application/json;as=Table;v=v1;g=meta.k8s.io';
+
+function podTable(query: Record<string, string>, itemsOf: PodTableReader['rowsOf'], signal: AbortSignal | undefined) {
+  const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io';
+  return { kind: 'Table', accept, itemsOf, query, ...(signal ? { signal } : {}) };
+}
 
 interface PodsTold {
   readonly pods: readonly FleetPod[];
@@ -86,18 +84,11 @@ async function withNamespaces(
   const places = new Map(pods.filter(isMeant).map((pod) => [`${pod.node}/${pod.name}`, pod]));
   const asked = new Map([...places].slice(0, limits.fleetTwins));
   const answers = await Promise.all(
-    [...asked.values()].map(({ name, node }) =>
-      client.list('/api/v1/pods', {
-        kind: 'Table',
-        accept: podTable,
-        itemsOf: podTableReader().rowsOf,
-        query: {
-          fieldSelector: `metadata.name=${name},spec.nodeName=${node},${unfinished}`,
-          includeObject: 'Metadata',
-        },
-        ...(signal ? { signal } : {}),
-      }),
-    ),
+    [...asked.values()].map(({ name, node }) => {
+      const fieldSelector = `metadata.name=${name},spec.nodeName=${node},${unfinished}`;
+      const options = podTable({ fieldSelector, includeObject: 'Metadata' }, podTableReader().rowsOf, signal);
+      return client.list('/api/v1/pods', options);
+    }),
   );
   return [...pods.filter((pod) => !asked.has(`${pod.node}/${pod.name}`)), ...answers.flat()];
 }

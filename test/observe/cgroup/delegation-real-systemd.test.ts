@@ -1,10 +1,10 @@
 // Goal: which scopes are delegated is told of each of several, as a real systemd says it in one answer.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CgroupFacts } from '../../../src/model/cgroups.ts';
 import { withDelegation } from '../../../src/observe/cgroup/delegation.ts';
 import { type Run, run } from '../../../src/observe/child.ts';
 import { realSystemd, withoutSystemd } from '../../helpers/real-systemd.ts';
+import { treeOfScopes } from './scopes.ts';
 
 const scopes = { 'first.scope': 'yes', 'second.scope': 'no', 'third.scope': 'yes' };
 
@@ -16,18 +16,7 @@ test('several scopes of a real systemd', { skip: withoutSystemd, timeout: 120_00
     const isActive = async () => (await systemd.ended('systemctl', 'is-active', name)).stdout === 'active\n';
     await systemd.until(`${name} is active`, async () => ((await isActive()) ? true : undefined));
   }
-  const paths = [...Object.keys(scopes), 'gone.scope'].map((name) => ({ path: `/system.slice/${name}` }));
-  const facts: CgroupFacts = {
-    mode: 'v2',
-    rootControllers: [],
-    mountedV1: [],
-    required: [],
-    kernelWords: [],
-    slices: [{ path: '/system.slice', level: 'above', scopes: paths }],
-    pods: [],
-    odd: [],
-    truncated: false,
-  };
+  const facts = treeOfScopes([...Object.keys(scopes), 'gone.scope']);
   const beside: Run = (argv, options) => run(systemd.argv(...argv), options);
   const { slices } = await withDelegation(facts, beside);
   assert.deepEqual(

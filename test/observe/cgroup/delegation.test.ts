@@ -1,11 +1,11 @@
 // Goal: delegation is known of each scope, however many there are, and unknown where systemd did not say it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CgroupFacts } from '../../../src/model/cgroups.ts';
 import { SandwardenError } from '../../../src/model/errors.ts';
 import { limits } from '../../../src/model/limits.ts';
 import { withDelegation } from '../../../src/observe/cgroup/delegation.ts';
 import type { Run } from '../../../src/observe/child.ts';
+import { treeOfScopes } from './scopes.ts';
 
 const count = 2 * limits.cgroupUnitsAsked + 1;
 
@@ -19,18 +19,7 @@ async function asked(answers: number) {
     const blocks = units.map((unit) => `Id=${unit}\nControlGroup=/system.slice/${unit}\nDelegate=yes`);
     return { stdout: `${blocks.join('\n\n')}\n`, stderr: '' };
   };
-  const scopes = Array.from({ length: count }, (_, index) => ({ path: `/system.slice/s${index}.scope` }));
-  const facts: CgroupFacts = {
-    mode: 'v2',
-    rootControllers: [],
-    mountedV1: [],
-    required: [],
-    kernelWords: [],
-    slices: [{ path: '/system.slice', level: 'above', scopes }],
-    pods: [],
-    odd: [],
-    truncated: false,
-  };
+  const facts = treeOfScopes(Array.from({ length: count }, (_, index) => `s${index}.scope`));
   const { slices } = await withDelegation(facts, run);
   return { calls, known: slices[0]?.scopes?.filter((each) => each.delegated === true).length };
 }

@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { describe, test } from 'node:test';
-import type { Io } from '../../../src/cli/frame/io.ts';
 import { watchFor } from '../../../src/cli/watching.ts';
 import { diagnose } from '../../../src/diagnose/diagnose.ts';
 import { explainPod } from '../../../src/diagnose/explain-pod.ts';
@@ -17,6 +16,7 @@ import { observe } from '../../../src/observe/node.ts';
 import type { WatchEvent } from '../../../src/watch/controllers/watch.ts';
 import { container, nowNs, pod, sandbox } from '../../diagnose/build.ts';
 import { type FakePod, fakeTreeFiles } from '../../helpers/fake-node-tree.ts';
+import { silentIo } from '../../helpers/silent-io.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 const root = ['a', 'b'];
@@ -102,18 +102,9 @@ describe("a nested cgroup root, by kubelet's configuration", () => {
         return { close: () => {} };
       },
     };
-    const output = { write: () => {}, isTerminal: false, columns: undefined, takesColour: false };
-    const io: Io = {
-      env: {},
-      stdout: output,
-      stderr: output,
-      stdinIsTerminal: false,
-      confirm: () => Promise.resolve(false),
-      onInterrupt: () => () => {},
-    };
     const events: WatchEvent[] = [];
     const onEvent = (event: WatchEvent) => events.push(event);
-    const { missing } = await watchFor({ clock, io, forMs: 1, root: dir.path, kernel, onEvent });
+    const { missing } = await watchFor({ clock, io: silentIo(), forMs: 1, root: dir.path, kernel, onEvent });
     assert.ok(armed.includes('/a.slice/a-b.slice'), armed.join());
     assert.ok(armed.includes(kubepods), armed.join());
     assert.ok(listened.includes(`/sys/fs/cgroup${kubepods}`), listened.join());

@@ -124,7 +124,8 @@ async function duplicates(flavour: Flavour): Promise<void> {
   assert.match(check.stdout, /^error SW701 /m);
   const healing = await onNode(node, main, ['heal', '--yes', '--allow=disruptive']);
   assert.equal(healing.code, ExitCode.unobservable, healing.stdout + healing.stderr);
-  assert.match(healing.stderr, /the daemon is down/);
+  // A daemon that refuses its records may die before it made a socket, or leave one behind.
+  assert.match(healing.stderr, /the daemon is down|there is no socket/);
   assert.equal(await fingerprint(node), before);
   assert.deepEqual(
     errorsOf(await node.look(safely)).map((each) => each.slice(0, 5)),

@@ -343,6 +343,15 @@ export const limits = {
   pstoreFiles: 64,
   pstoreBytes: 64 * 1024,
 
+  /**
+   * A unit is told to have written a file by its date only where the wall clock was not stepped since: it may be slewed
+   * by this much. The dates of files lag by a tick of the kernel, 10 ms at the slowest. A unit that was over within
+   * this time was about one thing, whatever its type says.
+   */
+  clockSlewUs: 2_000_000n,
+  fileClockLagUs: 10_000n,
+  shortRunUs: 600_000_000n,
+
   /** The largest record of /dev/kmsg: PRINTK_MESSAGE_MAX is 2 KiB, escapes and a dictionary make it longer. */
   kmsgRecordBytes: 16 * 1024,
   /** Records taken from /dev/kmsg in one look: a ring of 16 MiB holds fewer. */

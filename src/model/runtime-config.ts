@@ -124,6 +124,11 @@ export interface ConfigWriter {
   readonly startsUnits?: boolean;
   /** The runtime's unit. */
   readonly runtimeUnit: string;
+  /**
+   * A file of the configuration of which the date says that it was last written while this unit, and no other, was at
+   * what it does at its start; and when, microseconds since boot.
+   */
+  readonly lastWrote?: { readonly path: string; readonly atUs: bigint };
   /** When it was last started, and when it was up or over, microseconds since boot; absent where it did not run. */
   readonly startedUs?: bigint;
   readonly doneUs?: bigint;

@@ -22,11 +22,16 @@ with its defaults, in which SystemdCgroup is false. The files look right either 
 Tools that write it and then restart the runtime themselves (nvidia-ctk, kata-deploy) do so a moment later. What is
 ordered after the runtime and made no difference is not told.
 
+Such a unit is known by its name, by the text of what it runs (its command, a script, the user data of cloud-init), and,
+where no text tells, by the date of the files: they were last written at a moment at which this unit, and no other, was
+at what it does at its start. That needs systemd 247, and a wall clock that was not stepped since.
+
 An order is enough: \`After=\` in a drop-in of the runtime, without \`Requires=\`.`,
-  evidence: 'the unit, what it runs, its order, when it ran at this boot and when the runtime was started',
+  evidence:
+    'the unit, what it runs, its order, when it ran at this boot, when the file was written and the runtime started',
   remedy: { tier: 'disruptive', text: "A drop-in for the runtime's unit: After= the unit that writes." },
   sources: [
-    'systemd.unit(5), Before=, After=; systemctl show (the order in force)',
+    'systemd.unit(5), Before=, After=; systemctl show (the order in force, when each unit ran by both clocks)',
     'awslabs/amazon-eks-ami issue 2702, pull request 2705, issue 2729',
   ],
   examine: (facts) => {
@@ -36,10 +41,10 @@ An order is enough: \`After=\` in a drop-in of the runtime, without \`Requires=\
 };
 
 function findingOf(facts: Facts, writer: ConfigWriter): Finding[] {
-  const { unit, runtimeUnit, startedUs, doneUs, runtimeStartedUs } = writer;
+  const { unit, runtimeUnit, lastWrote, startedUs, doneUs, runtimeStartedUs } = writer;
   // What did not run in this boot is no part of it: a unit that was disabled, or is run by hand.
   if (startedUs === undefined || runtimeStartedUs === undefined) return [];
-  const lost = (doneUs ?? startedUs) > runtimeStartedUs;
+  const lost = (lastWrote?.atUs ?? doneUs ?? startedUs) > runtimeStartedUs;
   const stale = lost && isStale(facts);
   // Whoever is ordered after the runtime does not race it: it restarts the runtime itself, or only reads.
   if (writer.orderedAfter === true && !stale) return [];
@@ -49,6 +54,7 @@ function findingOf(facts: Facts, writer: ConfigWriter): Finding[] {
   const evidence: Evidence[] = [
     { source: 'runtimeConfig', text: `${writer.at ? `${place(writer.at)}: ` : ''}${writer.how}` },
     { source: 'runtimeConfig', text: ran },
+    ...(lastWrote ? [{ source: 'runtimeConfig' as const, text: writtenAt(lastWrote) }] : []),
     { source: 'runtimeConfig', text: `${runtimeUnit} has no After= that leads to ${unit}` },
   ];
   return [
@@ -76,6 +82,10 @@ function findingOf(facts: Facts, writer: ConfigWriter): Finding[] {
       pods: [],
     },
   ];
+}
+
+function writtenAt({ path, atUs }: NonNullable<ConfigWriter['lastWrote']>): string {
+  return `${path} was last written ${describeDuration(atUs * 1_000n)} after the boot, by its date`;
 }
 
 function isStale(facts: Facts): boolean {

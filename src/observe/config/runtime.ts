@@ -58,7 +58,8 @@ export function observeRuntimeConfig(
     const facts = await readContainerd({ ...runtime, version }, process, root, runner);
     // k3s and its like write the file and start containerd themselves: there is nothing to order.
     if (runtime.unit !== 'containerd.service') return facts;
-    const writers = await observeWriters(runtime.unit, facts.file, root, runner);
+    const files = facts.files.map((each) => each.path);
+    const writers = await observeWriters({ unit: runtime.unit, file: facts.file, files }, root, runner);
     if (writers.known) return { ...facts, writers: writers.value };
     return { ...facts, writersUnknown: { message: writers.message, hint: writers.hint } };
   });

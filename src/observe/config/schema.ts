@@ -64,6 +64,7 @@ export const runtimeConfigSchema = v.object({
         orderedAfter: optional(flag),
         startsUnits: optional(flag),
         runtimeUnit: text,
+        lastWrote: optional(v.object({ path: text, atUs: big })),
         startedUs: optional(big),
         doneUs: optional(big),
         runtimeStartedUs: optional(big),

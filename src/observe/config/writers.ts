@@ -1,13 +1,16 @@
+import type { Clock } from '../../model/clock.ts';
 import { isSandwardenError } from '../../model/errors.ts';
 import { limits } from '../../model/limits.ts';
 import { known, type Observed } from '../../model/observed.ts';
 import type { ConfigWriter, FileLine } from '../../model/runtime-config.ts';
-import type { Run } from '../child.ts';
+import { Ended, type Ran, type Run } from '../child.ts';
+import { systemClock } from '../clock.ts';
 import { inParallel } from '../pool.ts';
 import { readText } from '../read-file.ts';
 import { linesOf } from '../units.ts';
 import { observed } from '../unknown.ts';
 import { stageOfUnit, userDataLine } from './cloud-init.ts';
+import { lastWriters, type UnitRun, wallUs, writtenFiles } from './last-written.ts';
 import { startsUnits } from './writer-starts.ts';
 import { writesBelow } from './writes.ts';
 
@@ -22,11 +25,17 @@ export interface ShownUnit {
   readonly startedUs?: bigint;
   readonly doneUs?: bigint;
   readonly mainStartedUs?: bigint;
+  /** When what it does at its start began and was done, by the wall clock of then; absent where systemd is before 247. */
+  readonly startedWallUs?: bigint;
+  readonly doneWallUs?: bigint;
+  /** A timer starts it: when it runs has nothing to do with the boot. */
+  readonly isTimed: boolean;
 }
 
 const properties = [
   'Id,LoadState,After,Before,ExecStartPre,ExecStart,ExecStartPost,FragmentPath,InactiveExitTimestampMonotonic',
   'ActiveEnterTimestampMonotonic,InactiveEnterTimestampMonotonic,ExecMainStartTimestampMonotonic',
+  'InactiveExitTimestamp,ActiveEnterTimestamp,InactiveEnterTimestamp,TriggeredBy',
 ].join(',');
 
 /**
@@ -35,34 +44,45 @@ const properties = [
  */
 const asked = ['service', 'target', 'socket', 'path', 'timer', 'automount', 'swap'].map((each) => `*.${each}` as const);
 
+/** The runtime's unit and the files it was configured by, the first of them being the one it was started with. */
+export interface Configured {
+  readonly unit: string;
+  readonly file: string;
+  readonly files: readonly string[];
+}
+
 /**
  * The units that write the runtime's configuration, with their order towards the runtime's unit and how they ran at
- * this boot. Found by their name (nodeadm), by the text of what they run, and for cloud-init by its user data.
+ * this boot. Found by their name (nodeadm), by the text of what they run, for cloud-init by its user data, and by the
+ * date of the files, where that was a moment at which one unit alone ran.
  * None where systemd does not know the runtime's unit; Unknown where it could not be asked.
  */
 export async function observeWriters(
-  runtimeUnit: string,
-  configFile: string,
+  { unit: runtimeUnit, file: configFile, files }: Configured,
   root: string,
   runner: Run,
+  clock: Pick<Clock, 'wallNs' | 'uptimeNs'> = systemClock(),
 ): Promise<Observed<readonly ConfigWriter[]>> {
-  // Without --all a pattern leaves out what is not active now, and a unit that writes at boot is over by then.
-  const argv = ['systemctl', 'show', '--all', '--no-pager', `--property=${properties}`, ...asked] as const;
-  // It asks each unit for itself: many hundreds on a node in trouble, which is when it is slow.
-  const answer = await observed(() => runner([...argv], { timeoutMs: limits.systemdCallsTimeoutMs }));
+  const answer = await observed(() => showUnits(runner));
   if (!answer.known) return answer;
   const units = parseUnits(answer.value.stdout);
   const runtime = units.find((each) => each.id === runtimeUnit);
   if (runtime === undefined) return known([]);
   const before = orderedBefore(runtime, units);
   const services = units.filter((each) => each.id.endsWith('.service') && each.id !== runtimeUnit);
+  const runs = services.filter(({ isTimed }) => !isTimed).filter(isDated);
+  const now = { wallUs: clock.wallNs() / 1_000n, monotonicUs: clock.uptimeNs() / 1_000n };
+  const last = lastWriters(await writtenFiles(files, root), runs, now);
   const found = await inParallel(services, limits.criReadsInFlight, async (unit): Promise<ConfigWriter[]> => {
-    const reason = await reasonOf(unit, configFile, root);
+    const lastWrote = last.get(unit.id);
+    const byDate = lastWrote && { how: `it alone was at its start when ${lastWrote.path} was last written` };
+    const reason = (await reasonOf(unit, configFile, root)) ?? byDate;
     if (reason === undefined) return [];
     return [
       {
         unit: unit.id,
         ...reason,
+        ...(lastWrote === undefined ? {} : { lastWrote }),
         orderedBefore: before.has(unit.id),
         orderedAfter: orderedBefore(unit, units).has(runtimeUnit),
         ...(await startsUnits(unit, root)),
@@ -76,6 +96,25 @@ export async function observeWriters(
   return known(found.flat().sort((a, b) => (a.unit < b.unit ? -1 : 1)));
 }
 
+async function showUnits(runner: Run): Promise<Ran> {
+  // Without --all a pattern leaves out what is not active now, and a unit that writes at boot is over by then.
+  const show = ['systemctl', 'show', '--all', '--no-pager', `--property=${properties}`] as const;
+  // It asks each unit for itself: many hundreds on a node in trouble, which is when it is slow.
+  const options = { timeoutMs: limits.systemdCallsTimeoutMs };
+  try {
+    return await runner([...show, '--timestamp=us+utc', ...asked], options);
+  } catch (error) {
+    if (!isSandwardenError(error, 'ERR_COMMAND_FAILED') || !(error.cause instanceof Ended)) throw error;
+    // Before systemd 247 there was no such option, and dates come without microseconds: they are not used then.
+    if (!error.cause.stderr.includes('--timestamp')) throw error;
+    return runner([...show, ...asked], options);
+  }
+}
+
+function isDated(unit: ShownUnit): unit is ShownUnit & UnitRun {
+  return unit.startedUs !== undefined && unit.startedWallUs !== undefined;
+}
+
 /** The blocks of `systemctl show`, one a unit; what is not loaded is left out. */
 export function parseUnits(shown: string): ShownUnit[] {
   return blocksOf(shown).flatMap((pairs) => {
@@ -87,6 +126,8 @@ export function parseUnits(shown: string): ShownUnit[] {
     // A oneshot without RemainAfterExit is never active: its end is when it was inactive again.
     const doneUs = ends.filter((each) => each !== undefined && each >= (startedUs ?? 0n)).at(0);
     const mainStartedUs = us(fields.get('ExecMainStartTimestampMonotonic'));
+    const startedWallUs = wallUs(fields.get('InactiveExitTimestamp'));
+    const doneWallUs = startedWallUs === undefined ? undefined : doneByWall(startedWallUs, fields);
     return [
       {
         id,
@@ -99,9 +140,23 @@ export function parseUnits(shown: string): ShownUnit[] {
         ...(startedUs === undefined ? {} : { startedUs }),
         ...(doneUs === undefined ? {} : { doneUs }),
         ...(mainStartedUs === undefined ? {} : { mainStartedUs }),
+        ...(startedWallUs === undefined ? {} : { startedWallUs }),
+        ...(doneWallUs === undefined ? {} : { doneWallUs }),
+        isTimed: namesIn(fields.get('TriggeredBy')).some((each) => each.endsWith('.timer')),
       },
     ];
   });
+}
+
+/** A service that ran for a short time did one thing; of one that runs on, or ran long, only the start is known. */
+function doneByWall(startedWallUs: bigint, fields: ReadonlyMap<string, string>): bigint | undefined {
+  const since = (key: string) => {
+    const at = wallUs(fields.get(key));
+    return at !== undefined && at >= startedWallUs ? at : undefined;
+  };
+  const [up, over] = [since('ActiveEnterTimestamp'), since('InactiveEnterTimestamp')];
+  const isShort = over !== undefined && over - startedWallUs <= limits.shortRunUs;
+  return isShort ? over : (up ?? over);
 }
 
 /** The properties of each unit. A command is printed with its own newlines, and with empty lines where it has them. */

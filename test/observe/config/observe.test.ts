@@ -203,6 +203,8 @@ describe('runtime', () => {
 });
 
 describe('units that write', () => {
+  const file = '/etc/containerd/config.toml';
+  const configured = { unit: 'containerd.service', file, files: [file] };
   const shown = (id: string, more: Readonly<Record<string, string>>) =>
     [`Id=${id}`, 'LoadState=loaded', ...Object.entries(more).map(([key, value]) => `${key}=${value}`)].join('\n');
   const exec = (command: string) => `{ path=${command.split(' ')[0]} ; argv[]=${command} ; ignore_errors=no ; pid=0 }`;
@@ -223,7 +225,7 @@ describe('units that write', () => {
       shown('kubelet.service', { ExecStart: exec('/usr/bin/kubelet --config=/k') }),
     ].join('\n\n');
     const run = async () => ({ stdout: units, stderr: '' });
-    const answer = await observeWriters('containerd.service', '/etc/containerd/config.toml', root.path, run);
+    const answer = await observeWriters(configured, root.path, run);
     assert.ok(answer.known);
     const writers = answer.value;
     assert.deepEqual(
@@ -238,7 +240,7 @@ describe('units that write', () => {
 
   test('a systemd that does not answer in time is not one without writers', async () => {
     await using root = await rootWith({});
-    const answer = await observeWriters('containerd.service', '/etc/containerd/config.toml', root.path, async () => {
+    const answer = await observeWriters(configured, root.path, async () => {
       throw new SandwardenError('ERR_COMMAND_FAILED', 'systemctl show failed: no end after 40 s', { hint: 'look' });
     });
     assert.deepEqual(answer, unknown('ERR_COMMAND_FAILED', 'systemctl show failed: no end after 40 s', 'look'));
@@ -251,7 +253,7 @@ describe('units that write', () => {
     assert.ok(kubeletUnit && orderedBefore(kubeletUnit, units).has('containerd.service'));
     await using root = await rootWith({});
     const run = async () => ({ stdout: readFileSync(recording, 'utf8'), stderr: '' });
-    const answer = await observeWriters('containerd.service', '/etc/containerd/config.toml', root.path, run);
+    const answer = await observeWriters(configured, root.path, run);
     assert.deepEqual(answer, known([]));
   });
 });

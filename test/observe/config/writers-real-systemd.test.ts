@@ -12,6 +12,7 @@ import { type RealSystemd, realSystemd, withoutSystemd } from '../../helpers/rea
 const runtime = 'containerd.service';
 const writer = 'setup.service';
 const units = '/run/systemd/system';
+const config = '/etc/containerd/config.toml';
 
 test('a oneshot that is over, of a real systemd', { skip: withoutSystemd, timeout: 120_000 }, async () => {
   await using systemd = await realSystemd();
@@ -41,7 +42,6 @@ test('a oneshot that is over, of a real systemd', { skip: withoutSystemd, timeou
 test('units of many forms, of a real systemd', { skip: withoutSystemd, timeout: 120_000 }, async () => {
   await using systemd = await realSystemd();
   const write = writerOf(systemd);
-  const config = '/etc/containerd/config.toml';
   const oneshot = (command: string, unit = '') => `[Unit]\n${unit}\n[Service]\nType=oneshot\nExecStart=${command}\n`;
   const found = {
     // systemctl prints its newlines as they are: an empty line in it, and one that looks like the block of a unit.
@@ -70,6 +70,43 @@ test('units of many forms, of a real systemd', { skip: withoutSystemd, timeout: 
   assert.deepEqual(writers[3]?.at, { file: `${units}/template@.service`, line: 5 });
 });
 
+test('who last wrote the file, of a real systemd', { skip: withoutSystemd, timeout: 120_000 }, async () => {
+  await using systemd = await realSystemd();
+  const write = writerOf(systemd);
+  await mkdir(`${systemd.root()}/etc/containerd`, { recursive: true });
+  // Its path is made up as it runs: no text names it. A second one runs later, and by then the file is as it is.
+  const script = '#!/bin/sh\nsleep 0.3\nfolder=containerd\necho version = 2 >/etc/$folder/config.toml\nsleep 0.3\n';
+  await write('/run/obscure', script);
+  await write('/run/other', '#!/bin/sh\nsleep 0.1\n');
+  await write(`${units}/obscure.service`, '[Service]\nType=oneshot\nExecStart=/run/obscure\n');
+  await write(`${units}/other.service`, '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/run/other\n');
+  // What nothing that is loaded names is forgotten when it is over; a unit that is enabled is named by its target.
+  const named = 'After=obscure.service other.service both-a.service both-b.service';
+  await write(`${units}/daemon.service`, `[Unit]\n${named}\n[Service]\nExecStart=/bin/sleep 1000\n`);
+  await write(`${units}/${runtime}`, '[Service]\nExecStart=/bin/sleep 1000\n');
+  await systemd.run('systemctl', 'daemon-reload');
+  for (const unit of ['daemon.service', runtime, 'other.service', 'obscure.service', 'other.service'])
+    await systemd.run('systemctl', 'start', unit);
+  const [found, ...others] = await observed(systemd);
+  assert.deepEqual(others, []);
+  assert.equal(found?.unit, 'obscure.service');
+  assert.equal(found.how, `it alone was at its start when ${config} was last written`);
+  const { startedUs, doneUs, lastWrote, runtimeStartedUs } = found;
+  assert.ok(startedUs && doneUs && lastWrote && runtimeStartedUs);
+  assert.ok(startedUs < lastWrote.atUs && lastWrote.atUs < doneUs, `${startedUs} ${lastWrote.atUs} ${doneUs}`);
+  assert.ok(runtimeStartedUs < lastWrote.atUs, 'and it was after the start of the runtime');
+
+  // A person's own change, while no unit is at anything.
+  await write(config, 'version = 2\n');
+  assert.deepEqual(await observed(systemd), []);
+  // Two at once: nobody knows which.
+  for (const name of ['a', 'b'])
+    await write(`${units}/both-${name}.service`, '[Service]\nType=oneshot\nExecStart=/run/obscure\n');
+  await systemd.run('systemctl', 'daemon-reload');
+  await systemd.run('systemctl', 'start', 'both-a.service', 'both-b.service');
+  assert.deepEqual(await observed(systemd), []);
+});
+
 function writerOf(systemd: RealSystemd) {
   return async (path: string, text: string) => {
     const at = `${systemd.root()}${path}`;
@@ -82,7 +119,7 @@ function writerOf(systemd: RealSystemd) {
 async function observed(systemd: RealSystemd) {
   // The product's own way to run a program: what it keeps of the output is part of the question.
   const beside: Run = (argv, options) => run(systemd.argv(...argv), options);
-  const answer = await observeWriters(runtime, '/etc/containerd/config.toml', systemd.root(), beside);
+  const answer = await observeWriters({ unit: runtime, file: config, files: [config] }, systemd.root(), beside);
   assert.ok(answer.known);
   return answer.value;
 }

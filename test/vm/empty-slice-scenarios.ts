@@ -36,6 +36,9 @@ export function describeEmptySlices(image: ImageName): void {
     scenario('7: a clean node: no finding, and no false alarm while 50 pods come and go', () => cleanNode(vm));
     scenario('4: a busy node hides an empty slice; without its neighbour it flaps', () => hidden(vm));
     scenario('3: an empty slice flaps; anchored it is quiet; released it flaps again', () => anchoredPod(vm));
+    scenario('heal holds an empty slice, explain says why, undo lets it go; AllowedCPUs holds it too', () =>
+      healedSlice(vm),
+    );
     scenario('5: anchors of the node alone hold the pods of all classes', (t) => anchoredNode(vm, t));
     scenario('what watching costs', async (t) => {
       await node.wantPods(vm, [alone]);
@@ -88,6 +91,39 @@ async function anchoredPod(vm: Vm): Promise<void> {
   assert.deepEqual(withCode(await node.findings(vm), 'SW508'), []);
   await vm.out([sandwarden, 'anchor', 'release', 'default/vm-a'], { timeoutMs: 120_000 });
   await flaps(vm, [burst, guar, alone]);
+}
+
+/** What a person does who reads SW508: explain, heal, and take it back. */
+async function healedSlice(vm: Vm): Promise<void> {
+  const pods = [burst, guar, alone];
+  await node.wantPods(vm, pods);
+  await flaps(vm, pods);
+  await node.untilFound(vm, 'SW508', 'default/vm-a');
+  const explained = await vm.run([sandwarden, 'explain', 'pod', 'default/vm-a'], { timeoutMs: 120_000 });
+  assert.match(explained.stdout, /cpuset/);
+  assert.match(explained.stdout, /anchor/, explained.stdout);
+  const command = [sandwarden, 'heal', '--yes', '--allow=disruptive', '--only', 'SW508'] as const;
+  const healed = await vm.run(command, { timeoutMs: 300_000 });
+  assert.match(healed.stdout, /anchor/, healed.stdout + healed.stderr);
+  await quiet(vm, pods);
+  assert.deepEqual(withCode(await node.findings(vm), 'SW508'), []);
+  const held = await vm.run([sandwarden, 'explain', 'pod', 'default/vm-a'], { timeoutMs: 120_000 });
+  assert.match(held.stdout, /held|anchor/, held.stdout);
+  const history = await vm.out([sandwarden, 'history'], { timeoutMs: 120_000 });
+  const id = /heal --undo (\S+)/.exec(history)?.[1];
+  assert.ok(id, history);
+  const undone = await vm.run([sandwarden, 'heal', '--yes', '--undo', id], { timeoutMs: 120_000 });
+  assert.equal(undone.code, 0, undone.stdout + undone.stderr);
+  await flaps(vm, pods);
+  // What is offered where no anchor can be made.
+  const slice = `kubepods-besteffort-pod${alone.uid.replaceAll('-', '_')}.slice`;
+  const cpus = (await vm.out('cat /sys/fs/cgroup/cpuset.cpus.effective')).trim();
+  await vm.out(`systemctl set-property --runtime ${slice} AllowedCPUs=${cpus}`, { timeoutMs: 120_000 });
+  await node.podsAre(vm, pods);
+  await vm.waitFor('cpuset is handed down', async () => (await node.handedDown(vm, besteffort)).includes('cpuset'), {
+    timeoutMs: node.flapMs,
+  });
+  await quiet(vm, pods);
 }
 
 /** Nobody but the anchors is left: all three pods are elsewhere. */

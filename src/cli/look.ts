@@ -37,7 +37,7 @@ export async function lookOnce(
     const snapshot = await readSnapshotFile(file);
     return { snapshot, diagnosis: diagnose(snapshot) };
   }
-  await using eyes = await openEyes(args, env, more);
+  await using eyes = await openEyes(args, env, { containerEvents: true, ...more });
   const snapshot = await eyes.look();
   return { snapshot, diagnosis: diagnose(snapshot) };
 }
@@ -45,7 +45,7 @@ export async function lookOnce(
 const liveOptions = ['runtime-endpoint', 'kubelet-log', 'runtime-log', 'kubeconfig', 'node-name', 'timeout', 'watch'];
 
 /** What a look reads beyond what a check needs, and what was seen before it. */
-export type LookMore = Pick<ObserveOptions, 'allCgroups'> & {
+export type LookMore = Pick<ObserveOptions, 'allCgroups' | 'containerEvents'> & {
   readonly controllerChanges?: Snapshot['controllerChanges'] | undefined;
 };
 
@@ -75,6 +75,7 @@ export async function openEyes(args: Args, env: Io['env'], more: LookMore = {}):
     askVolumes: volumesAsker(asking, clock),
     askKubelet: (hostname) => observeConfigz({ ...asking, hostname }),
     ...(more.allCgroups ? { allCgroups: true } : {}),
+    ...(more.containerEvents ? { containerEvents: true } : {}),
     ...(flag === undefined ? {} : { endpoint: flag }),
     ...(cri && info ? { cri, criEndpointInfo: info } : {}),
     ...(kubeletLogFile === undefined ? {} : { kubeletLogFile }),

@@ -192,7 +192,10 @@ async function* events(client: Client, endpoint: string, signal: AbortSignal): A
   try {
     for await (const event of client.getContainerEvents({}, { signal, timeoutMs: 0 })) {
       const type = eventTypes.get(event.containerEventType);
-      if (type) yield { id: event.containerId, type, atNs: event.createdAt };
+      const { containerId: id, createdAt: atNs, podSandboxStatus: sandbox } = event;
+      const metadata = event.containersStatuses.find((each) => each.id === id)?.metadata;
+      const of = metadata && sandbox && { name: metadata.name, attempt: metadata.attempt, sandboxId: sandbox.id };
+      if (type) yield { id, type, atNs, ...(of ? { container: of } : {}) };
     }
   } catch (error) {
     if (signal.aborted) return;

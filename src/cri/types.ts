@@ -22,7 +22,10 @@ export interface CriStatus {
 export interface CriEvent {
   readonly id: string;
   readonly type: 'created' | 'started' | 'stopped' | 'deleted';
+  /** By the runtime's wall clock. */
   readonly atNs: bigint;
+  /** Of an event about a container: its name, its attempt and its sandbox; absent where it is about a sandbox. */
+  readonly container?: { readonly name: string; readonly attempt: number; readonly sandboxId: string };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { limits } from '../model/limits.ts';
 import { valueOr } from '../model/observed.ts';
-import type { Span } from '../model/records.ts';
+import type { Creation, Span } from '../model/records.ts';
 import { describePod } from '../model/sandbox.ts';
 import type { Facts } from './facts.ts';
 import { usualPerMinute } from './storm-normal.ts';
@@ -17,7 +17,7 @@ export interface CrashLoop {
   /** CRI's attempt of the newest one, where it is known. */
   readonly attempt: number | undefined;
   /** What the rate was read from. */
-  readonly from: 'containers' | 'runtimeLog' | 'kubeletLog';
+  readonly from: 'containerEvents' | 'containers' | 'runtimeLog' | 'kubeletLog';
 }
 
 /** The crash loops of a node against what it creates besides. */
@@ -31,14 +31,14 @@ export interface Churn {
 }
 
 /**
- * What this node creates, by three sources, the best of them for each container: the runtime's log (each creation), the
- * attempts and dates of its records in CRI (kubelet keeps the last dead one: the gap between two), and kubelet's
- * back-offs (their length). Normal is what containers that do not loop were made in a usual minute of the same boot: it
+ * What this node creates, by four sources, the best of them for each container: CRI's events (each creation of the last
+ * minutes), the runtime's log (each creation of this boot), the attempts and dates of its records in CRI (kubelet keeps
+ * the last dead one: the gap between two), and kubelet's back-offs (their length). Normal is what containers that do not loop were made in a usual minute of the same boot: it
  * needs no history, and neither a storm of two days nor the start of everything becomes the normal.
  */
 export function churnOf(facts: Facts): Churn {
   const found = new Map<string, CrashLoop>();
-  for (const each of [...byBackOff(facts), ...byAttempt(facts), ...byLog(facts)]) {
+  for (const each of [...byBackOff(facts), ...byAttempt(facts), ...byLog(facts), ...byEvents(facts)]) {
     found.set(`${each.podUid} ${each.container}`, each);
   }
   const loops = [...found.values()].sort((a, b) => b.perMinute - a.perMinute || (a.pod < b.pod ? -1 : 1));
@@ -54,12 +54,33 @@ export function loopingPods(loops: readonly CrashLoop[]): string[] {
 }
 
 function byLog(facts: Facts): CrashLoop[] {
-  const { node, snapshot, sandboxById } = facts;
-  const creations = valueOr(snapshot.runtimeLog, undefined)?.creations ?? [];
+  const creations = valueOr(facts.snapshot.runtimeLog, undefined)?.creations ?? [];
+  return byCreations(
+    facts,
+    creations.filter((each) => each.count >= limits.loopCreations),
+    'runtimeLog',
+  );
+}
+
+/** Two creations in some minutes are a rate; that they are a loop says the attempt, which counts from the first on. */
+function byEvents(facts: Facts): CrashLoop[] {
+  const events = facts.snapshot.containerEvents;
+  const creations = events === undefined ? [] : (valueOr(events, undefined)?.creations ?? []);
+  return byCreations(
+    facts,
+    creations.filter((each) => each.count >= 2 && each.attempt >= limits.loopCreations),
+    'containerEvents',
+  );
+}
+
+function byCreations(
+  { node, sandboxById }: Facts,
+  creations: readonly Creation[],
+  from: 'containerEvents' | 'runtimeLog',
+): CrashLoop[] {
   return creations.flatMap((each): CrashLoop[] => {
     const sandbox = sandboxById.get(each.sandboxId);
-    const isLoop = each.count >= limits.loopCreations && node && isCurrent(each.last, node, limits.loopCurrentForMs);
-    if (!sandbox || !isLoop) return [];
+    if (!sandbox || !node || !isCurrent(each.last, node, limits.loopCurrentForMs)) return [];
     return [
       {
         pod: describePod(sandbox),
@@ -67,7 +88,7 @@ function byLog(facts: Facts): CrashLoop[] {
         container: each.container,
         perMinute: (each.count - 1) / Math.max(minutesOf(each), 1 / 60),
         attempt: each.attempt,
-        from: 'runtimeLog',
+        from,
       },
     ];
   });

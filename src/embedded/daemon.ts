@@ -1,5 +1,6 @@
 import type { CriEvent } from '../cri/types.ts';
 import type { ContainerRecord, SandboxRecord } from './disk.ts';
+import { Events } from './events.ts';
 import { Died, fault } from './faults.ts';
 import type { Flavour } from './flavour.ts';
 import type { Machine, Task } from './machine.ts';
@@ -41,13 +42,14 @@ export class Daemon {
   readonly containers = new Map<string, ContainerRecord>();
   readonly log: (level: string, text: string, fields?: Readonly<Record<string, string>>) => void;
   readonly #life = new AbortController();
-  readonly #listeners = new Set<(event: CriEvent) => void>();
+  readonly #events: Events;
 
   constructor(machine: Machine, flavour: Flavour, latency: Latency, log: Daemon['log']) {
     this.machine = machine;
     this.flavour = flavour;
     this.latency = latency;
     this.log = log;
+    this.#events = new Events(flavour.telling);
   }
 
   /** Aborted when the daemon dies; its calls end with `Died`. */
@@ -59,7 +61,7 @@ export class Daemon {
   die(): void {
     this.#life.abort(new Died('containerd'));
     for (const task of this.machine.tasks.values()) task.onExit = undefined;
-    this.#listeners.clear();
+    this.#events.clear();
   }
 
   /** The configuration's syncer notices a file that is removed or written in place (cni_conf_syncer.go). */
@@ -78,13 +80,13 @@ export class Daemon {
   }
 
   listen(listener: (event: CriEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#events.listen(listener, this.machine.clock.wallNs());
   }
 
   tell(type: CriEvent['type'], id: string): void {
-    const event = { id, type, atNs: this.machine.clock.wallNs() };
-    for (const listener of [...this.#listeners]) listener(event);
+    const of = this.containers.get(id);
+    const container = of && { name: of.config.name, attempt: of.config.attempt, sandboxId: of.sandboxId };
+    this.#events.tell({ id, type, atNs: this.machine.clock.wallNs(), ...(container ? { container } : {}) });
   }
 
   /** Follows a sandbox's pause process: when it ends, the sandbox is not ready. */

@@ -1,3 +1,5 @@
+import type { Telling } from './events.ts';
+
 /**
  * What differs between the containerd versions, as data. The versions are Debian's (bookworm, trixie, sid), the ones
  * that the scenarios also run against. Sources: the file and function behind each field.
@@ -28,6 +30,8 @@ export interface Flavour {
   readonly noRuntimeConfig: string | undefined;
   /** GetContainerEvents: the words of Unimplemented, or undefined where it is implemented. */
   readonly noEvents: string | undefined;
+  /** Who gets an event where several listen. Seen on real ones. */
+  readonly telling: Telling;
   /** 2.1.7+ hints at a request in progress (container_create.go). */
   readonly containerNameHint: string;
   /** CreateContainer looks for the sandbox's task itself (1.x container_create.go), or asks the sandbox service. */
@@ -50,6 +54,7 @@ const v16: Flavour = {
   notReadyWords: 'server is not initialized yet',
   noRuntimeConfig: 'unknown method RuntimeConfig for service runtime.v1.RuntimeService',
   noEvents: 'unknown method GetContainerEvents for service runtime.v1.RuntimeService',
+  telling: 'to-one',
   containerNameHint: '',
   createNeedsTask: true,
   deprecationCondition: false,
@@ -80,6 +85,7 @@ const v21: Flavour = {
   notReady: 'Unavailable',
   notReadyWords: 'server is not initialized yet: unavailable',
   noRuntimeConfig: undefined,
+  telling: 'to-all',
   containerNameHint: '; check if another CreateContainer request is in progress',
   createNeedsTask: false,
 };

@@ -201,7 +201,12 @@ async function* streamEvents(host: CriHost, { signal }: HandlerContext) {
   try {
     while (!signal.aborted && !containerd.life.aborted) {
       for (let next = queue.shift(); next; next = queue.shift()) {
-        yield { containerId: next.id, containerEventType: eventTypes[next.type], createdAt: next.atNs };
+        const { id: containerId, type, atNs: createdAt, container: of } = next;
+        const about = of && {
+          podSandboxStatus: { id: of.sandboxId },
+          containersStatuses: [{ id: containerId, metadata: { name: of.name, attempt: of.attempt } }],
+        };
+        yield { containerId, containerEventType: eventTypes[type], createdAt, ...about };
       }
       await new Promise<void>((resolve) => {
         wake = resolve;

@@ -102,6 +102,11 @@ export interface Creation extends Span {
   readonly attempt: number;
 }
 
+/** What the runtime told of containers when it was asked: of the last minutes, if nobody had asked before. */
+export interface ContainerEvents {
+  readonly creations: readonly Creation[];
+}
+
 /** What kubelet's log of this boot says. */
 export interface KubeletLog {
   /** The wall-clock date of the oldest line that was looked at; what came before is not known. */

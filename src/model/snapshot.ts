@@ -14,7 +14,7 @@ import type {
   UnitsFacts,
 } from './node.ts';
 import type { Observed } from './observed.ts';
-import type { KubeletLog, RuntimeLog } from './records.ts';
+import type { ContainerEvents, KubeletLog, RuntimeLog } from './records.ts';
 import type { KubeletConfigFacts, RuntimeConfigFacts } from './runtime-config.ts';
 import type { Container, Sandbox, SandboxDetail } from './sandbox.ts';
 
@@ -58,6 +58,11 @@ export interface Snapshot {
   readonly kernelLog?: Observed<KernelLog>;
   /** The sockets in kubelet's plugin folders; absent in files of earlier versions: unknown. */
   readonly csi?: Observed<CsiFacts>;
+  /**
+   * What CRI's events tell of the last minutes; absent where nobody asked, and where asking would take them from
+   * somebody else: unknown.
+   */
+  readonly containerEvents?: Observed<ContainerEvents>;
   /** This node's VolumeAttachments by the Kubernetes API; absent in files of earlier versions: unknown. */
   readonly volumes?: Observed<VolumeFacts>;
   /** The drivers that kubelet has registered, by the node's CSINode; absent in files of earlier versions: unknown. */
@@ -89,6 +94,7 @@ export const laterSources = [
   'controllerChanges',
   'kernelLog',
   'csi',
+  'containerEvents',
   'volumes',
   'csiNode',
 ] as const satisfies readonly (keyof Snapshot)[];

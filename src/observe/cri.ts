@@ -26,7 +26,11 @@ export interface CriObservation {
  * Version, Status, RuntimeConfig and the two listings, all at once. A call that fails takes only its own part with it:
  * without Status nothing is known of the runtime; without Version only its name; the listings stand for themselves.
  */
-export async function observeCri(cri: CriReader, from: EndpointInfo): Promise<CriObservation> {
+export async function observeCri(
+  cri: CriReader,
+  from: EndpointInfo,
+  onVersion: (version: Promise<Observed<CriVersion>>) => void = () => {},
+): Promise<CriObservation> {
   const latencyMs: Record<string, number> = {};
   const timed = async <T>(name: string, call: () => Promise<T>): Promise<Observed<T>> => {
     const start = performance.now();
@@ -34,8 +38,10 @@ export async function observeCri(cri: CriReader, from: EndpointInfo): Promise<Cr
     latencyMs[name] = Math.round(performance.now() - start);
     return answer;
   };
+  const asked = timed('Version', () => cri.version());
+  onVersion(asked);
   const [version, status, driver, sandboxes, containers] = await Promise.all([
-    timed('Version', () => cri.version()),
+    asked,
     timed('Status', () => cri.status()),
     timed('RuntimeConfig', () => cri.cgroupDriver()),
     timed('ListPodSandbox', () => cri.listSandboxes()),

@@ -25,6 +25,7 @@ import { type Run, run } from './child.ts';
 import { observeClock } from './clock.ts';
 import { observeKubeletConfig } from './config/kubelet.ts';
 import { observeConfigs } from './config/look.ts';
+import { readContainerEvents } from './container-events.ts';
 import { type CriObservation, type EndpointInfo, needsDetail, observeCri, readDetails } from './cri.ts';
 import { observeStorage } from './csi/look.ts';
 import { findEndpoint } from './endpoint.ts';
@@ -86,6 +87,8 @@ export interface ObserveOptions {
   readonly run?: Run;
   /** Every pod's cgroup with its scopes and processes, not only what a check needs. */
   readonly allCgroups?: boolean;
+  /** CRI's events of the last minutes too, where that takes them from nobody. */
+  readonly containerEvents?: boolean;
 }
 
 /**
@@ -155,6 +158,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     units,
     ...(cgroups === undefined ? {} : { cgroups }),
     ...(kernelLog === undefined ? {} : { kernelLog }),
+    ...(cri.containerEvents === undefined ? {} : { containerEvents: cri.containerEvents }),
     ...storage,
   };
   return {
@@ -217,23 +221,34 @@ async function chooseEndpoint(options: ObserveOptions): Promise<ChosenEndpoint> 
   return { endpoint: found, socket: found.known ? pathOf(found.value.endpoint) : undefined };
 }
 
+type RuntimeLook = CriObservation & Pick<Snapshot, 'details' | 'containerEvents'>;
+
 /** The runtime, its listings, and what is asked once the listings and kubelet's log are there. */
 async function lookAtRuntime(
   options: ObserveOptions,
   endpoint: Observed<EndpointInfo>,
   kubeletLog: Promise<Observed<KubeletLog>>,
-): Promise<CriObservation & { details: Snapshot['details'] }> {
+): Promise<RuntimeLook> {
   if (!endpoint.known) return { runtime: endpoint, sandboxes: endpoint, containers: endpoint, details: {} };
   const cri = options.cri ?? connectCri(endpoint.value.endpoint);
+  const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
+  let events: Promise<Snapshot['containerEvents']> | undefined;
   try {
-    const seen = await observeCri(cri, endpoint.value);
+    const seen = await observeCri(cri, endpoint.value, (version) => {
+      if (options.containerEvents) events = readContainerEvents(cri, version, isOver);
+    });
     const log = await kubeletLog;
     if (!seen.sandboxes.known) return { ...withOrigin(seen, endpoint.value), details: {} };
     const ids = needsDetail(seen.sandboxes.value, log, options.clock.wallNs());
     const read = await readDetails(cri, ids, seen.sandboxes.value, valueOr(seen.containers, []));
     const containers = seen.containers.known ? known(read.containers) : seen.containers;
-    return { ...withOrigin(seen, endpoint.value), containers, details: read.details };
+    end();
+    const containerEvents = await events;
+    const told = containerEvents === undefined ? {} : { containerEvents };
+    return { ...withOrigin(seen, endpoint.value), containers, details: read.details, ...told };
   } finally {
+    end();
+    await events;
     if (!options.cri) cri.close();
   }
 }

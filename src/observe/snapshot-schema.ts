@@ -129,6 +129,7 @@ const kubeletLog = v.object({
   volumeFailed: optional(v.array(v.object({ driver: text, podName: text, podUid: text, error: text, ...span }))),
   rootCgroupRefused: optional(v.array(v.object({ text, missing: v.array(text), ...span }))),
 });
+const creation = v.object({ sandboxId: text, container: text, attempt: count, ...span });
 const runtimeLog = v.object({
   since: v.nullable(moment),
   lines: count,
@@ -141,8 +142,9 @@ const runtimeLog = v.object({
   running: v.array(v.object({ pod: v.object(sandboxName), at: moment })),
   settledIds: optional(v.array(text)),
   cniDelFailed: v.array(v.object({ sandboxId: text, error: text, ...span })),
-  creations: optional(v.array(v.object({ sandboxId: text, container: text, attempt: count, ...span }))),
+  creations: optional(v.array(creation)),
 });
+const containerEvents = v.object({ creations: v.array(creation) });
 const processes = v.object({
   runtimePid: optional(count),
   runtimeStartedUptimeNs: optional(big),
@@ -280,6 +282,7 @@ export const snapshotSchema = v.object({
   controllerChanges: optional(observed(controllerChanges)),
   kernelLog: optional(observed(kernelLog)),
   csi: optional(observed(csiSchema)),
+  containerEvents: optional(observed(containerEvents)),
   volumes: optional(observed(volumesSchema)),
   csiNode: optional(observed(words)),
 });

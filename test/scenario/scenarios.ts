@@ -11,7 +11,7 @@
 import type { Rig } from './rig.ts';
 import { hangingScenarios } from './scenarios-hanging.ts';
 import { hasFinished, pod, startWithPod, waitFor, workload } from './steps.ts';
-import { cniCalls, containers, type Note, noteCall, sandboxes } from './transcript.ts';
+import { cniCalls, containers, heard, type Note, noteCall, sandboxes } from './transcript.ts';
 
 export interface Scenario {
   readonly name: string;
@@ -210,6 +210,18 @@ const hostNetwork: Scenario = {
   },
 };
 
+const events: Scenario = {
+  name: 'events wait for the first who asks, with what they are about',
+  async run(rig, note) {
+    const id = await startWithPod(rig, note);
+    const container = await rig.cri.createContainer({ ...workload(id, pod(0)), attempt: 3 });
+    await rig.cri.startContainer(container);
+    await rig.cri.stopContainer(container, 0);
+    note('the first', await heard(rig, 5));
+    note('the second', await heard(rig, 0));
+  },
+};
+
 const unknownIds: Scenario = {
   name: 'calls with an id that is not there',
   async run(rig, note) {
@@ -325,6 +337,7 @@ export const scenarios: readonly Scenario[] = [
   halfCreatedRestarted,
   noCni,
   hostNetwork,
+  events,
   unknownIds,
   duplicates,
   duplicatesAfterPowerCut,

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { SandwardenError } from '../../src/model/errors.ts';
 import type { Container, Sandbox } from '../../src/model/sandbox.ts';
@@ -81,6 +82,22 @@ function describeContainer({ id, name, attempt, state, createdAtNs, exit }: Cont
 export async function cniCalls(rig: Rig, from = 0): Promise<string[]> {
   const calls = (await rig.cniCalls()).slice(from);
   return calls.map(({ command, sandboxId, netns }) => `${command} ${sandboxId} ${netns === '' ? 'no netns' : 'netns'}`);
+}
+
+/** What a listener hears until it has `enough`, and for a moment more. */
+export async function heard(rig: Rig, enough: number): Promise<unknown> {
+  const stop = new AbortController();
+  const found: unknown[] = [];
+  const listening = (async () => {
+    for await (const { atNs, ...event } of rig.cri.events(stop.signal)) found.push({ ...event, at: dateWord(atNs) });
+  })().catch((error: unknown) => describeError(error));
+  const isOver = listening.then((error) => error !== undefined);
+  for (let rounds = 0; rounds < 100 && found.length < enough; rounds++) {
+    if (await Promise.race([isOver, sleep(20, false)])) break;
+  }
+  await Promise.race([isOver, sleep(200, false)]);
+  stop.abort();
+  return (await listening) ?? found;
 }
 
 /** A date relative to now, in one word. Go's zero time is what a half-created sandbox is listed with. */

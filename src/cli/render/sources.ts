@@ -21,6 +21,7 @@ export const sourceNames: Readonly<Record<SnapshotSource, string>> = {
   controllerChanges: 'the watch over controllers',
   kernelLog: "the kernel's log",
   csi: "sockets in kubelet's plugin folders",
+  containerEvents: "the runtime's events",
   volumes: 'VolumeAttachments of the API',
   csiNode: 'CSINode of the API',
 };

@@ -1,7 +1,7 @@
 /** A real storm: pods that crash-loop on a real containerd under a real kernel, and what the kernel says meanwhile. */
 import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import { imageNames } from '../../../lab/vm/image.ts';
+import { type ImageName, imageNames } from '../../../lab/vm/image.ts';
 import type { Vm } from '../../../lab/vm/vm.ts';
 import * as hook from '../hook.ts';
 import { blaming, skip, timeout } from '../hook-scenarios.ts';
@@ -17,7 +17,7 @@ interface Found {
   readonly code: string;
   readonly severity: string;
   readonly why: string;
-  readonly evidence: readonly { readonly text: string }[];
+  readonly evidence: readonly { readonly text: string; readonly source: string }[];
   readonly pods: readonly string[];
 }
 
@@ -34,12 +34,12 @@ for (const image of imageNames) {
     const scenario = (name: string, body: (t: TestContext) => Promise<void>) =>
       test(name, { timeout }, (t) => blaming(vm, () => body(t)));
 
-    scenario('eight crash loops: measured, and each named with its rate', (t) => namesTheLoops(vm, t));
+    scenario('eight crash loops: measured, and each named with its rate', (t) => namesTheLoops(vm, image, t));
     scenario('an RCU stall is told within a second, and check counts it', (t) => tellsTheStall(vm, t));
   });
 }
 
-async function namesTheLoops(vm: Vm, t: TestContext): Promise<void> {
+async function namesTheLoops(vm: Vm, image: ImageName, t: TestContext): Promise<void> {
   const enough = async () => {
     const made = await creationsByPod(vm);
     return crashing.every(({ name }) => (made.get(name)?.length ?? 0) >= creations);
@@ -55,10 +55,18 @@ async function namesTheLoops(vm: Vm, t: TestContext): Promise<void> {
   assert.match(storm.why, /^8 pods crash-loop and make [\d.]+ containers a minute; besides them this node makes \d/);
   const made = await creationsByPod(vm);
   for (const { name } of crashing) {
-    const evidence = storm.evidence.find(({ text }) => text.startsWith(`default/${name} c: `))?.text ?? '';
-    const told = Number(/: ([\d.]+) a minute, attempt \d+$/.exec(evidence)?.[1]);
-    const measured = perMinute(made.get(name) ?? []);
-    assert.ok(Math.abs(told - measured) <= 0.051, `${name}: '${evidence}', by the journal ${measured}`);
+    const { text, source } =
+      storm.evidence.find((each) => each.text.startsWith(`default/${name} c: `)) ?? assert.fail(name);
+    // CRI's events are of the last five minutes, and 1.7 is not asked for them.
+    assert.equal(source, image === 'containerd-2.1' ? 'containerEvents' : 'runtimeLog');
+    const told = Number(/: ([\d.]+) a minute, attempt \d+$/.exec(text)?.[1]);
+    const all = made.get(name) ?? [];
+    const lengths = all
+      .map((_, index) => index + 1)
+      .filter((n) => (source === 'runtimeLog' ? n === all.length : n > 1));
+    const measured = lengths.map((n) => perMinute(all.slice(-n)));
+    const isTold = (each: number) => Math.abs(told - each) <= 0.051;
+    assert.ok(measured.some(isTold), `${name}: '${text}', by the journal ${measured}`);
   }
 }
 

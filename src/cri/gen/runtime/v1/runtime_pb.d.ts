@@ -1235,14 +1235,16 @@ export declare type ContainerEventResponse = Message<"runtime.v1.ContainerEventR
   createdAt: bigint;
 
   /**
-   * @generated from field: runtime.v1.PodSandboxStatus pod_sandbox_status = 4;
+   * The statuses of the pod's sandbox and of all its containers; the rest of them is skipped unread.
+   *
+   * @generated from field: runtime.v1.EventSandbox pod_sandbox_status = 4;
    */
-  podSandboxStatus?: PodSandboxStatus | undefined;
+  podSandboxStatus?: EventSandbox | undefined;
 
   /**
-   * @generated from field: repeated runtime.v1.ContainerStatus containers_statuses = 5;
+   * @generated from field: repeated runtime.v1.EventContainer containers_statuses = 5;
    */
-  containersStatuses: ContainerStatus[];
+  containersStatuses: EventContainer[];
 };
 
 /**
@@ -1250,6 +1252,47 @@ export declare type ContainerEventResponse = Message<"runtime.v1.ContainerEventR
  * Use `create(ContainerEventResponseSchema)` to create a new message.
  */
 export declare const ContainerEventResponseSchema: GenMessage<ContainerEventResponse>;
+
+/**
+ * What counts of a PodSandboxStatus in an event: the same field numbers.
+ *
+ * @generated from message runtime.v1.EventSandbox
+ */
+export declare type EventSandbox = Message<"runtime.v1.EventSandbox"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message runtime.v1.EventSandbox.
+ * Use `create(EventSandboxSchema)` to create a new message.
+ */
+export declare const EventSandboxSchema: GenMessage<EventSandbox>;
+
+/**
+ * What counts of a ContainerStatus in an event: the same field numbers.
+ *
+ * @generated from message runtime.v1.EventContainer
+ */
+export declare type EventContainer = Message<"runtime.v1.EventContainer"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: runtime.v1.ContainerMetadata metadata = 2;
+   */
+  metadata?: ContainerMetadata | undefined;
+};
+
+/**
+ * Describes the message runtime.v1.EventContainer.
+ * Use `create(EventContainerSchema)` to create a new message.
+ */
+export declare const EventContainerSchema: GenMessage<EventContainer>;
 
 /**
  * @generated from enum runtime.v1.CgroupDriver

@@ -55,8 +55,11 @@ async function namesTheLoops(vm: Vm, image: ImageName, t: TestContext): Promise<
   assert.match(storm.why, /^8 pods crash-loop and make [\d.]+ containers a minute; besides them this node makes \d/);
   const made = await creationsByPod(vm);
   for (const { name } of crashing) {
-    const { text, source } =
-      storm.evidence.find((each) => each.text.startsWith(`default/${name} c: `)) ?? assert.fail(name);
+    const evidence: Found['evidence'][number] | undefined = storm.evidence.find((each) =>
+      each.text.startsWith(`default/${name} c: `),
+    );
+    assert.ok(evidence, name);
+    const { text, source }: Found['evidence'][number] = evidence;
     // CRI's events are of the last five minutes, and 1.7 is not asked for them.
     assert.equal(source, image === 'containerd-2.1' ? 'containerEvents' : 'runtimeLog');
     const told = Number(/: ([\d.]+) a minute, attempt \d+$/.exec(text)?.[1]);

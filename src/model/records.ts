@@ -117,6 +117,8 @@ export interface KubeletLog {
   /** `"Kubelet version" kubeletVersion="v1.34.9"`, the newest. */
   readonly version?: string;
   readonly startedAt?: Moment;
+  /** The flags that a kubelet inside another program (k3s) was last given, as far as they name its configuration. */
+  readonly flags?: readonly string[];
   readonly nameHeld: readonly NameHeld[];
   readonly stopFailed: readonly StopFailed[];
   readonly runTimedOut: readonly RunTimedOut[];

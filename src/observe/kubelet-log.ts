@@ -14,6 +14,8 @@ import { SandboxChanges } from './sandbox-changes.ts';
 type Held = WithoutSpan<NameHeld>;
 type WithoutSpan<T> = T extends Span ? Omit<T, keyof Span> : never;
 
+const configurationFlag = /^--(?:cgroup-driver|cgroup-root|config|config-dir|feature-gates)=./;
+
 /**
  * Reads kubelet's log line by line (`add`) with bounded memory, and says what it told (`result`).
  * Of errors only those of severity E and W count: an event or an object that is logged for information may quote
@@ -37,6 +39,7 @@ export class KubeletLogReader {
   #lines = 0;
   #version: string | undefined;
   #startedAt: Moment | undefined;
+  #flags: readonly string[] | undefined;
 
   /**
    * `nowNs`: the wall clock of the look, to give klog's dates without a year one. `notBeforeNs`: lines that are dated
@@ -82,6 +85,7 @@ export class KubeletLogReader {
       truncated,
       ...(this.#version === undefined ? {} : { version: this.#version }),
       ...(this.#startedAt === undefined ? {} : { startedAt: this.#startedAt }),
+      ...(this.#flags === undefined ? {} : { flags: this.#flags }),
       nameHeld: this.#held.list(),
       stopFailed: this.#stops.list(),
       runTimedOut: this.#timeouts.list(),
@@ -102,16 +106,21 @@ export class KubeletLogReader {
   }
 
   /**
-   * k3s' own lines: `time="…" level=info msg="Starting k3s v1.31.6+k3s1 (6ab750f9)"`, and `level=error msg="kubelet
-   * exited: …"` (pkg/daemons/executor/embed.go).
+   * k3s' own lines: `time="…" level=info msg="Starting k3s v1.31.6+k3s1 (6ab750f9)"`, `msg="Running kubelet
+   * --cgroup-driver=systemd …"` (pkg/daemons/agent/agent.go), and `level=error msg="kubelet exited: …"`
+   * (pkg/daemons/executor/embed.go).
    */
   #addDistribution(text: string, at: Moment | undefined): void {
-    if (!/Starting |kubelet exited: /.test(text)) return;
+    if (!/Starting |Running kubelet |kubelet exited: /.test(text)) return;
     const fields = parseFields(text);
     const message = fields.get('msg') ?? '';
     if (at && /^(?:error|fatal)$/.test(fields.get('level') ?? '')) this.#rootCgroup.add(message, undefined, at);
     const version = /^Starting (?:k3s|rke2|k0s|microk8s) (v\d[\w.+-]{1,60})/.exec(message)?.[1];
     this.#version = version ?? this.#version;
+    // Of the others some say where secrets are.
+    if (message.startsWith('Running kubelet ')) {
+      this.#flags = message.split(' ').filter((each) => configurationFlag.test(each));
+    }
   }
 
   #addHeld(text: string, at: Moment): void {

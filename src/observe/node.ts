@@ -107,7 +107,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
   const kubeletLog = (sources.kubeletLog ?? readKubelet)();
   const unit = async () => observeUnit((await layout()).units, valueOr(await node, undefined), runner);
   const kubeletFacts = memo(sources.kubelet ?? (async () => findKubelet(await processes(), root)));
-  const kubeletFiles = memo(async () => observeKubeletConfig(await kubeletFacts(), root));
+  const kubeletFiles = memo(async () => observeKubeletConfig(await kubeletFacts(), root, () => kubeletLog));
   const boots = async () => observeBoots(valueOr(await node, undefined)?.bootId, runner);
   const [facts, cri, log, ...rest] = await Promise.all([
     node,

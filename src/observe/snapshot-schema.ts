@@ -109,6 +109,7 @@ const kubeletLog = v.object({
   truncated: flag,
   version: optional(text),
   startedAt: optional(moment),
+  flags: optional(v.array(text)),
   nameHeld: v.array(nameHeld),
   stopFailed: v.array(
     v.object({ during: v.picklist(['sync', 'gc']), sandboxId: text, podUid: optional(text), error: text, ...span }),

@@ -3,7 +3,8 @@ import { isAbsolute, join } from 'node:path';
 import type { CgroupDriver } from '../../model/cgroups.ts';
 import { isSandwardenError, SandwardenError } from '../../model/errors.ts';
 import type { KubeletFacts } from '../../model/node.ts';
-import type { Observed } from '../../model/observed.ts';
+import { type Observed, valueOr } from '../../model/observed.ts';
+import type { KubeletLog } from '../../model/records.ts';
 import type { DriverSetting, KubeletConfigFacts } from '../../model/runtime-config.ts';
 import { safeText } from '../../model/safe-text.ts';
 import { type Fields, openYaml } from '../kube/yaml-fields.ts';
@@ -15,11 +16,13 @@ import { flagValue, flagValues, processFiles } from './process-files.ts';
 /**
  * kubelet's cgroup driver, wherever it is named, and the trees of pods that are there. Flags win over drop-ins, these
  * over the file, and that over the default (cmd/kubelet/app/server.go NewKubeletCommand; --config-dir since 1.29).
- * A kubelet inside another program (k3s, kubelite) works its driver out by itself: then only its flags are told.
+ * A kubelet inside another program (k3s, kubelite) is given its flags by that: what it was given is in the log, since
+ * k3s hides its own command line, where secrets may be (gspt.SetProcTitle).
  */
 export function observeKubeletConfig(
   kubelet: Observed<KubeletFacts>,
   root = '',
+  log?: () => Promise<Observed<KubeletLog>>,
 ): Promise<Observed<KubeletConfigFacts>> {
   return observed(async () => {
     const { pid, comm } = kubelet.known ? kubelet.value : {};
@@ -27,7 +30,7 @@ export function observeKubeletConfig(
     if (!process) {
       return { files: [], drivers: [], onDisk: await treesOnDisk(root, '/') };
     }
-    const argv = comm === 'kubelet' ? process.argv : kubeletArgs(process.argv);
+    const argv = comm === 'kubelet' ? process.argv : await flagsWithin(process.argv, log);
     const read = await readFiles(argv, process.cwd, process.files);
     const flag = flagValue(argv, 'cgroup-driver');
     const gate = gateOf(flagValue(argv, 'feature-gates')) ?? read.asksRuntime;
@@ -44,6 +47,14 @@ export function observeKubeletConfig(
       onDisk: await treesOnDisk(root, cgroupRoot ?? '/'),
     };
   });
+}
+
+async function flagsWithin(
+  argv: readonly string[],
+  log: (() => Promise<Observed<KubeletLog>>) | undefined,
+): Promise<string[]> {
+  const logged = log === undefined ? undefined : valueOr(await log(), undefined)?.flags;
+  return logged === undefined ? kubeletArgs(argv) : ['kubelet', ...logged];
 }
 
 /** `--kubelet-arg=cgroup-driver=systemd` of k3s and RKE2, as kubelet's own flags. */

@@ -10,6 +10,7 @@ import { observeKubeletConfig } from '../../../src/observe/config/kubelet.ts';
 import { flagValue } from '../../../src/observe/config/process-files.ts';
 import { observeRuntimeConfig } from '../../../src/observe/config/runtime.ts';
 import { observeWriters, orderedBefore, parseUnits } from '../../../src/observe/config/writers.ts';
+import { KubeletLogReader } from '../../../src/observe/kubelet-log.ts';
 import { tempDir } from '../../helpers/temp.ts';
 
 /** The sources over a made-up root: a process with its command line, and its files. */
@@ -77,6 +78,25 @@ describe('kubelet', () => {
     const seen = await observeKubeletConfig(known({ running: true, pid: 9, comm: 'k3s-server' }), root.path);
     assert.ok(seen.known);
     assert.deepEqual(seen.value.drivers, [{ driver: 'systemd', from: 'flag' }]);
+  });
+
+  test('k3s hides its command line: what it gave to kubelet is in the log', async () => {
+    await using root = await rootWith({
+      '/proc/9/cmdline': '/usr/local/bin/k3s server\0\0\0',
+      '/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/00-k3s-defaults.conf': 'cgroupDriver: systemd\n',
+    });
+    const collector = new KubeletLogReader(0n);
+    const line = (text: string) => `time="2026-05-06T11:05:07Z" level=info msg="${text}"`;
+    const folder = '/var/lib/rancher/k3s/agent/etc/kubelet.conf.d';
+    for (const flags of ['--cgroup-driver=cgroupfs', `--config-dir=${folder} --kubeconfig=/k --node-labels=`])
+      collector.add({ text: line(`Running kubelet --cloud-provider=external ${flags}`) });
+    const log = known(collector.result(false));
+    assert.deepEqual(log.value.flags, [`--config-dir=${folder}`], 'the last start, and no more than is needed');
+    const k3s = known({ running: true, pid: 9, comm: 'k3s-server' });
+    const seen = await observeKubeletConfig(k3s, root.path, async () => log);
+    assert.ok(seen.known);
+    const at = { file: `${folder}/00-k3s-defaults.conf`, line: 1 };
+    assert.deepEqual(seen.value.drivers, [{ driver: 'systemd', from: 'drop-in', at }]);
   });
 
   test('a file that is gone or no YAML is unknown, not the default', async () => {

@@ -20,6 +20,7 @@ export function worldOverEmbedded(node: EmbeddedNode, reader: CriReader, options
       return { sandboxes, containers };
     },
     pauseAlive: async (id) => node.pauseAlive(id),
+    processAlive: (pid) => node.processAlive(pid),
     readIdentity: async () => {
       const { running, pid } = node.kubeletFacts();
       const { runtimePid, runtimeStartedUptimeNs } = node.processFacts();

@@ -33,6 +33,7 @@ export function worldOverCri({ cri, endpoint, clock, lookAgain, storage, run = r
     lookAgain,
     readPod: podReader(cri, clock),
     pauseAlive: (sandboxId) => pauseAlive(cri, sandboxId),
+    processAlive: (pid) => statOf(pid) !== undefined,
     readIdentity,
     changes: changesHere({ cri, readIdentity, run }),
     ...(storage === undefined ? {} : { storage }),

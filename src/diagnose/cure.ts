@@ -1,5 +1,6 @@
 import { foresee, type SandboxOrder } from '../model/kubelet-choice.ts';
 import type { NameHeld } from '../model/records.ts';
+import type { Snapshot } from '../model/snapshot.ts';
 import { maybeInFlight } from './in-flight.ts';
 import { leastRemoval } from './least-removal.ts';
 import type { Stake } from './stake.ts';
@@ -18,6 +19,8 @@ export interface Ghost {
   readonly obstacle: string | undefined;
   /** The error that shows it, where one does. */
   readonly error: NameHeld | undefined;
+  /** The pid of its pause process, 0 where it has none; undefined where the runtime did not tell. */
+  readonly pausePid: number | undefined;
 }
 
 /** How a pod is blocked by listed sandboxes, and the fewest of them that must go. */
@@ -143,7 +146,13 @@ function ghostOf(sandbox: ListedSandbox, code: GhostCode, of: GhostContext): Gho
     stake: stakeOf(sandbox, of.view, of.leaving),
     obstacle: obstacleOf(sandbox, of.view, of.facts, of.onlyPerhaps),
     error: of.error,
+    pausePid: pausePidOf(of.facts.snapshot.details[sandbox.id]),
   };
+}
+
+function pausePidOf(detail: Snapshot['details'][string] | undefined): number | undefined {
+  const { pid, processStatus } = detail?.known ? detail.value : {};
+  return pid ?? (processStatus === 'deleted' ? 0 : undefined);
 }
 
 function obstacleOf(sandbox: ListedSandbox, view: PodView, facts: Views, onlyPerhaps: boolean): string | undefined {

@@ -239,6 +239,11 @@ export class EmbeddedNode {
     return task !== undefined && task.exit === undefined;
   }
 
+  /** Whether a process of this pid lives. */
+  processAlive(pid: number): boolean {
+    return [...this.machine.tasks.values()].some((each) => each.pid === pid && each.exit === undefined);
+  }
+
   /** Turns everything off. The directory stays. */
   async close(): Promise<void> {
     await this.#down('unclean', () => this.machine.powerCut());

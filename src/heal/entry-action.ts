@@ -28,6 +28,7 @@ function parseGuard(value: unknown): Action['guard'] {
         podUid: asText(from.podUid, 'podUid'),
         attempt: asCount(from.attempt, 'attempt'),
         createdAtNs: asBigint(from.createdAtNs, 'createdAtNs'),
+        ...(from.pausePid === undefined ? {} : { pausePid: asCount(from.pausePid, 'pausePid') }),
       };
     case 'kill-cni':
       return {

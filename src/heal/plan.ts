@@ -161,6 +161,8 @@ function removalOf(ghost: Ghost, cure: Cure): Action {
       podUid: sandbox.uid,
       attempt: sandbox.attempt,
       createdAtNs: sandbox.createdAtNs,
+      // One that was never finished may be getting its process: it is asked for again.
+      ...(ghost.pausePid === undefined || sandbox.createdAtNs <= 0n ? {} : { pausePid: ghost.pausePid }),
     },
   };
 }

@@ -18,6 +18,8 @@ export interface World {
   readPod(podUid: string): Promise<{ sandboxes: readonly Sandbox[]; containers: readonly Container[] }>;
   /** Whether the pause process of a sandbox is alive, read now; undefined where nobody can say. */
   pauseAlive(sandboxId: string): Promise<boolean | undefined>;
+  /** Whether a process of this pid is alive, read now. */
+  processAlive(pid: number): boolean;
   /** Which runtime and which kubelet answer, read now: a restart in between is a surprise. */
   readIdentity(): Promise<Identity>;
   /**

@@ -87,6 +87,11 @@ export interface RemoveGuard {
   readonly podUid: string;
   readonly attempt: number;
   readonly createdAtNs: bigint;
+  /**
+   * The pid of its pause process by the runtime's word, 0 where it has none; absent where the look did not tell. It is
+   * final for a sandbox that was made and is NotReady: no runtime starts a process in it again.
+   */
+  readonly pausePid?: number;
 }
 
 export interface ProcessGuard {

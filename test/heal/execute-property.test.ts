@@ -40,17 +40,19 @@ const mishap = fc.record({
 const scenario = fc.record({
   ghosts,
   kubeletDown: fc.boolean(),
+  knowsPids: fc.boolean(),
   events: fc.array(event, { maxLength: 3 }),
   mishaps: fc.array(mishap, { maxLength: 1 }),
   removeMs: fc.integer({ min: 0, max: 400 }),
 });
 type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
 
-function arrange({ ghosts: counts, kubeletDown, events, mishaps, removeMs }: Scenario) {
+function arrange({ ghosts: counts, kubeletDown, knowsPids, events, mishaps, removeMs }: Scenario) {
   const controller = new AbortController();
   const node = simNode((world) => {
     for (const [index, count] of counts.entries()) world.addPod(`p${index}`, count);
     world.removeMs = removeMs;
+    world.knowsPids = knowsPids;
     if (kubeletDown) world.identity = { runtimePid: 10, runtimeStartedUptimeNs: 7n, kubeletRunning: false };
   });
   node.disk.mishaps = mishaps;

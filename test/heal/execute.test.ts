@@ -113,12 +113,15 @@ describe('a surprise stops the run, and nothing is done to what surprised', () =
     ['a container started in it', 'read', (world) => world.startContainer('a-0'), /container app is running now/],
     ['a container was created', 'read', (world) => world.startContainer('a-0', 'created'), /app is created now/],
     ['its pause process lives', 'pause', (world) => world.pauses.set('a-0', true), /pause process is alive/],
+    ['the process of a pid lives', 'read', (world) => world.pauses.set('a-0', true), /pause process is alive/],
   ];
   for (const [name, call, change, says] of cases) {
     test(name, async () => {
       const id = call === 'read' ? 'uid-a' : 'a-0';
       const node = changing(call, change, { id });
+      node.world.knowsPids = name === 'the process of a pid lives';
       const { outcome, results } = await heal(node);
+      if (node.world.knowsPids) assert.ok(!node.world.calls.some((each) => each.startsWith('pause ')));
       assert.equal(outcome.stopped?.code, 'ERR_PRECONDITION');
       assert.match(outcome.stopped?.message ?? '', says);
       assert.equal(results[0], 'default/a/0 skipped');

@@ -15,6 +15,8 @@ export class SimWorld implements World {
   sandboxes: Sandbox[] = [];
   containers: Container[] = [];
   readonly pauses = new Map<string, boolean>();
+  /** Whether the plan knows the pids of pause processes. */
+  knowsPids = false;
   identity: Identity = { runtimePid: 10, runtimeStartedUptimeNs: 7n, kubeletRunning: true, kubeletPid: 20 };
   /** What the plan wants beside removals of ghosts. */
   extra: Action[] = [];
@@ -34,6 +36,7 @@ export class SimWorld implements World {
   before: (call: string, id: string) => void | Promise<void> = () => undefined;
   /** Set by a test: whether an intent for this object is durable now. */
   isIntended: (target: string) => Promise<boolean> = () => Promise.resolve(true);
+  readonly #pids = new Map<number, string>();
   #inFlight = 0;
   #freeSince = new Map<string, bigint>();
 
@@ -71,9 +74,18 @@ export class SimWorld implements World {
   }
 
   plan(): Plan {
-    const actions = this.ghosts().map((each): Action => removalOf(each));
+    const actions = this.ghosts().map((each): Action => this.#removalOf(each));
     const pods = [...new Set(this.ghosts().map(describePod))].sort();
     return { actions: [...this.extra, ...actions], refusals: [], pods };
+  }
+
+  #removalOf(sandbox: Sandbox): Action {
+    const action = removalOf(sandbox);
+    if (!this.knowsPids || action.guard.kind !== 'remove-sandbox') return action;
+    const known = [...this.#pids].find(([, id]) => id === sandbox.id)?.[0];
+    const pausePid = known ?? 1_000 + this.#pids.size;
+    this.#pids.set(pausePid, sandbox.id);
+    return { ...action, guard: { ...action.guard, pausePid } };
   }
 
   look(): Look {
@@ -98,6 +110,10 @@ export class SimWorld implements World {
   async pauseAlive(sandboxId: string): Promise<boolean | undefined> {
     await this.#call('pause', sandboxId);
     return this.pauses.get(sandboxId) ?? false;
+  }
+
+  processAlive(pid: number): boolean {
+    return this.pauses.get(this.#pids.get(pid) ?? '') ?? false;
   }
 
   async readIdentity(): Promise<Identity> {

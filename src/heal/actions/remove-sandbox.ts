@@ -84,10 +84,14 @@ async function readFresh(action: Action, guard: RemoveGuard, context: ActContext
   const { world, signal } = context;
   const ms = limits.criReadTimeoutMs + limits.connectTimeoutMs;
   const doing = `reading the pause process of ${action.object}`;
-  const [pod, pauseAlive] = await Promise.all([
+  const { pausePid } = guard;
+  const [pod, asked] = await Promise.all([
     readPod(action, guard, context),
-    within({ clock: world.clock, ms, doing, signal }, () => world.pauseAlive(guard.sandboxId)),
+    pausePid === undefined
+      ? within({ clock: world.clock, ms, doing, signal }, () => world.pauseAlive(guard.sandboxId))
+      : undefined,
   ]);
+  const pauseAlive = pausePid === undefined ? asked : pausePid > 0 && world.processAlive(pausePid);
   const { identity } = context;
   return { ...pod, pauseAlive, nowWallNs: world.clock.wallNs(), kubeletRunning: identity.kubeletRunning };
 }

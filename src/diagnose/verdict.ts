@@ -16,7 +16,8 @@ export function verdictOf(facts: Facts, findings: readonly Finding[], state: Dia
   const first = warnings[0];
   if (first !== undefined) {
     const more = warnings.length === 1 ? '' : ` (and ${plural(warnings.length - 1, 'more warning', 'more warnings')})`;
-    return `Nothing is down, but: ${lowerFirst(first.why.replace(/\.$/, ''))}${more}.`;
+    const known = blindSpots(facts).length === 0 ? 'Nothing is down, but' : 'Not all could be seen, and';
+    return `${known}: ${lowerFirst(first.why.replace(/\.$/, ''))}${more}.`;
   }
   if (state === 'warnings') return `No fault found, but not all could be seen: ${blindSpots(facts).join('; ')}.`;
   return healthy(facts);
@@ -30,6 +31,9 @@ export function blindSpots(facts: Facts): string[] {
   if (!snapshot.containers.known) spots.push('the containers could not be listed');
   if (!snapshot.kubelet.known) spots.push('whether kubelet runs is not known');
   if (!snapshot.kubeletLog.known && !kubeletDown) spots.push("kubelet's log could not be read");
+  // A machine without a single sandbox may be no node at all.
+  if (kubeletDown && facts.sandboxById.size > 0)
+    spots.push('kubelet does not run, so nothing tells which pods are missing');
   return spots;
 }
 

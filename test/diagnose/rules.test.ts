@@ -356,6 +356,21 @@ describe('SW702, SW703 and the healthy node', () => {
     assert.deepEqual(planned(snapshot, ['safe', 'disruptive']), []);
   });
 
+  test('a node whose kubelet does not run is not healthy, whatever else is in order; a machine without pods may be', () => {
+    for (const state of ['notready', 'ready'] as const) {
+      const down = diagnose(snapshotOf({ sandboxes: [sandbox('web', 0, state, -30)], kubeletRunning: false }));
+      assert.equal(down.state, 'warnings');
+      assert.match(down.verdict, /^No fault found, but not all could be seen: kubelet does not run, so nothing tells/);
+    }
+    const sandboxes = [sandbox('web', 0, 'notready', -30)];
+    const { runtime } = snapshotOf({});
+    assert.ok(runtime.known);
+    const more = { runtime: known({ ...runtime.value, latencyMs: { ListPodSandbox: 9_000 } }) };
+    const warned = diagnose(snapshotOf({ sandboxes, kubeletRunning: false, more }));
+    assert.match(warned.verdict, /^Not all could be seen, and: /);
+    assert.equal(diagnose(snapshotOf({ sandboxes: [], kubeletRunning: false })).state, 'healthy');
+  });
+
   test('unknown is never healthy', () => {
     const log = unknown('ERR_COMMAND_MISSING', 'journalctl is not there', 'pass --kubelet-log');
     assert.equal(diagnose(snapshotOf({ more: { kubeletLog: log } })).state, 'warnings');

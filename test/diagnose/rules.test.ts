@@ -365,7 +365,7 @@ describe('SW702, SW703 and the healthy node', () => {
     const sandboxes = [sandbox('web', 0, 'notready', -30)];
     const { runtime } = snapshotOf({});
     assert.ok(runtime.known);
-    const more = { runtime: known({ ...runtime.value, latencyMs: { ListPodSandbox: 9_000 } }) };
+    const more = { runtime: known({ ...runtime.value, latencyMs: { ListPodSandbox: 3_000 } }) };
     const warned = diagnose(snapshotOf({ sandboxes, kubeletRunning: false, more }));
     assert.match(warned.verdict, /^Not all could be seen, and: /);
     assert.equal(diagnose(snapshotOf({ sandboxes: [], kubeletRunning: false })).state, 'healthy');

@@ -13,6 +13,7 @@ import { findEndpoint } from '../observe/endpoint.ts';
 import { observeConfigz } from '../observe/kube/configz.ts';
 import type { CredentialOptions } from '../observe/kube/credentials.ts';
 import { podsAsker } from '../observe/kube/pods.ts';
+import { refusalsAsker } from '../observe/kube/refusals.ts';
 import { volumesAsker } from '../observe/kube/volumes.ts';
 import { type ObserveOptions, observe } from '../observe/node.ts';
 import { readSnapshotFile } from '../observe/snapshot-file.ts';
@@ -73,6 +74,7 @@ export async function openEyes(args: Args, env: Io['env'], more: LookMore = {}):
     version,
     askPods: podsAsker(asking, clock),
     askVolumes: volumesAsker(asking, clock),
+    askRefusals: refusalsAsker(asking, clock),
     askKubelet: (hostname) => observeConfigz({ ...asking, hostname }),
     ...(more.allCgroups ? { allCgroups: true } : {}),
     ...(more.containerEvents ? { containerEvents: true } : {}),

@@ -10,6 +10,7 @@ import { type BackedOff, backedOff, type DriverView, isDriverContainer, stuckAtt
 import { isBroken, podsWaiting, podsWaitingFor } from './csi-waiting.ts';
 import type { Ghost } from './cure.ts';
 import type { Facts } from './facts.ts';
+import { refusalsOf } from './refusals.ts';
 import { stallsOf } from './stall-facts.ts';
 import { type CrashLoop, churnOf, churnStartNs, isOfContainers, isSidecar, loopSpans } from './storm-facts.ts';
 import { agoNs } from './time.ts';
@@ -70,7 +71,7 @@ export function sidecarSpans(facts: Facts, mine: readonly BackedOff[]): Span[] {
 /** All refusals of the pods that are refused still: the first of them tells since when. */
 export function standingRefusals({ pods, snapshot }: Facts): NameHeld[] {
   const uids = new Set([...pods.values()].flatMap((view) => (view.errors.length > 0 ? [view.uid] : [])));
-  return (valueOr(snapshot.kubeletLog, undefined)?.nameHeld ?? []).filter((each) => uids.has(each.asked.uid));
+  return refusalsOf(snapshot).filter((each) => uids.has(each.asked.uid));
 }
 
 function ofKernel({ snapshot }: Facts): CauseNode[] {

@@ -4,10 +4,10 @@ import { describePod, describeSandbox } from '../model/sandbox.ts';
 import { shellLine } from '../model/shell-word.ts';
 import type { Cure, Ghost, GhostCode } from './cure.ts';
 import type { Facts } from './facts.ts';
+import { refusalEvidence } from './refusals.ts';
 import { describeDate, describeDuration } from './time.ts';
 import type { ListedSandbox } from './views.ts';
 import { kubeletVersion } from './views.ts';
-import { times } from './words.ts';
 
 /** The findings of one code over all cures; `whyOf` says why in the rule's words. */
 export function ghostFindings(facts: Facts, code: GhostCode, whyOf: (ghost: Ghost, cure: Cure) => string): Finding[] {
@@ -63,7 +63,7 @@ function evidenceOf(facts: Facts, cure: Cure, ghost: Ghost): Evidence[] {
   };
   const error = ghost.error;
   if (error === undefined) return [listing];
-  return [listing, { source: 'kubeletLog', text: `${error.text} (${times(error.count)})`, at: error.last }];
+  return [listing, refusalEvidence(facts.snapshot, error)];
 }
 
 function remedyOf(ghost: Ghost): Remedy {

@@ -6,6 +6,7 @@ import { valueOr } from '../model/observed.ts';
 import type { NameHeld } from '../model/records.ts';
 import type { Container, Sandbox } from '../model/sandbox.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { refusalsOf } from './refusals.ts';
 import { isCurrent } from './time.ts';
 import type { Wanted } from './wanted.ts';
 import { wantedOf } from './wanted.ts';
@@ -55,8 +56,7 @@ export function buildViews(snapshot: Snapshot): Views {
   }));
   const containers = Map.groupBy(valueOr(snapshot.containers, []), (each) => each.podUid);
   const podsByUid = new Map(valueOr(snapshot.pods, []).map((each) => [each.uid, each]));
-  const log = valueOr(snapshot.kubeletLog, undefined);
-  const errors = Map.groupBy(log?.nameHeld ?? [], (each) => each.asked.uid);
+  const errors = Map.groupBy(refusalsOf(snapshot), (each) => each.asked.uid);
   const byUid = Map.groupBy(sandboxes, (each) => each.uid);
 
   const pods = new Map<string, PodView>();

@@ -14,7 +14,7 @@ import type {
   UnitsFacts,
 } from './node.ts';
 import type { Observed } from './observed.ts';
-import type { ContainerEvents, KubeletLog, RuntimeLog } from './records.ts';
+import type { ContainerEvents, KubeletLog, NameHeld, RuntimeLog } from './records.ts';
 import type { KubeletConfigFacts, RuntimeConfigFacts } from './runtime-config.ts';
 import type { Container, Sandbox, SandboxDetail } from './sandbox.ts';
 
@@ -63,6 +63,8 @@ export interface Snapshot {
    * somebody else: unknown.
    */
   readonly containerEvents?: Observed<ContainerEvents>;
+  /** The names that kubelet was refused, by its events in the API; asked for where its log could not be read. */
+  readonly refusals?: Observed<readonly NameHeld[]>;
   /** This node's VolumeAttachments by the Kubernetes API; absent in files of earlier versions: unknown. */
   readonly volumes?: Observed<VolumeFacts>;
   /** The drivers that kubelet has registered, by the node's CSINode; absent in files of earlier versions: unknown. */
@@ -95,6 +97,7 @@ export const laterSources = [
   'kernelLog',
   'csi',
   'containerEvents',
+  'refusals',
   'volumes',
   'csiNode',
 ] as const satisfies readonly (keyof Snapshot)[];

@@ -3,7 +3,7 @@ import type { CriReader, CriStatus, CriVersion } from '../cri/types.ts';
 import { limits } from '../model/limits.ts';
 import type { RuntimeFacts } from '../model/node.ts';
 import { known, type Observed, valueOr } from '../model/observed.ts';
-import type { KubeletLog } from '../model/records.ts';
+import type { KubeletLog, NameHeld } from '../model/records.ts';
 import type { HandlerSettings, RuntimeHandler } from '../model/runtime-config.ts';
 import type { Container, Sandbox, SandboxDetail } from '../model/sandbox.ts';
 import { inParallel } from './pool.ts';
@@ -125,8 +125,9 @@ export function needsDetail(
   sandboxes: readonly Sandbox[],
   log: Observed<KubeletLog>,
   nowNs: bigint,
+  refusals: readonly NameHeld[] = [],
 ): ReadonlySet<string> {
-  const { nameHeld = [], stopFailed = [] } = valueOr(log, {} as Partial<KubeletLog>);
+  const { nameHeld = refusals, stopFailed = [] } = valueOr(log, {} as Partial<KubeletLog>);
   const uids = new Set(nameHeld.map((each) => each.asked.uid));
   const ids = new Set([...nameHeld.map((each) => each.holderId), ...stopFailed.map((each) => each.sandboxId)]);
   const overtaken = sortedBeforeHigherAttempt(sandboxes);

@@ -16,7 +16,7 @@ import type {
   UnitsFacts,
 } from '../model/node.ts';
 import { known, type Observed, unknown, valueOr } from '../model/observed.ts';
-import type { KubeletLog, RuntimeLog } from '../model/records.ts';
+import type { KubeletLog, NameHeld, RuntimeLog } from '../model/records.ts';
 import type { KubeletConfigFacts, RuntimeConfigFacts } from '../model/runtime-config.ts';
 import { type Snapshot, snapshotFormat } from '../model/snapshot.ts';
 import { observeBoots } from './boots.ts';
@@ -77,6 +77,8 @@ export interface ObserveOptions {
   readonly askPods?: (hostname: string) => Promise<Observed<readonly Pod[]>>;
   /** Asks the API about the volumes of the machine of this name; without it `observeVolumes` does. */
   readonly askVolumes?: (hostname: string) => Promise<VolumeAnswers>;
+  /** Asks the API for the names that kubelet of this machine was refused; where its log cannot be read. */
+  readonly askRefusals?: (hostname: string) => Promise<Observed<readonly NameHeld[]>>;
   /** Asks the kubelet of the machine of this name about its configuration; without it nobody does. */
   readonly askKubelet?: (hostname: string) => Promise<Observed<RunningKubeletConfig>>;
   /** A prefix of every path, for tests. */
@@ -105,13 +107,14 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
   const layout = memo(() => layoutOf(socket, (path) => isFile(`${root}${path}`), data));
   const { readKubelet, runtimeLog } = logReaders(options, node, layout);
   const kubeletLog = (sources.kubeletLog ?? readKubelet)();
+  const refusals = refusalsHere(options, node, kubeletLog);
   const unit = async () => observeUnit((await layout()).units, valueOr(await node, undefined), runner);
   const kubeletFacts = memo(sources.kubelet ?? (async () => findKubelet(await processes(), root)));
   const kubeletFiles = memo(async () => observeKubeletConfig(await kubeletFacts(), root, () => kubeletLog));
   const boots = async () => observeBoots(valueOr(await node, undefined)?.bootId, runner);
   const [facts, cri, log, ...rest] = await Promise.all([
     node,
-    lookAtRuntime(options, endpoint, kubeletLog),
+    lookAtRuntime(options, endpoint, kubeletLog, refusals),
     kubeletLog,
     (sources.clock ?? (() => observeClock(root, runner)))(),
     (sources.boots ?? boots)(),
@@ -124,6 +127,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     kernelHere(options, node),
     podsHere(options, node),
     observeStorage(options, node, processes),
+    refusals,
   ]);
   const [
     clockFacts,
@@ -137,6 +141,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     kernelLog,
     pods,
     storage,
+    refused,
   ] = rest;
   const asking = options.askKubelet ? { askKubelet: options.askKubelet } : {};
   const snapshot: Snapshot = {
@@ -159,6 +164,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     ...(cgroups === undefined ? {} : { cgroups }),
     ...(kernelLog === undefined ? {} : { kernelLog }),
     ...(cri.containerEvents === undefined ? {} : { containerEvents: cri.containerEvents }),
+    ...(refused === undefined ? {} : { refusals: refused }),
     ...storage,
   };
   return {
@@ -228,27 +234,29 @@ async function lookAtRuntime(
   options: ObserveOptions,
   endpoint: Observed<EndpointInfo>,
   kubeletLog: Promise<Observed<KubeletLog>>,
+  refusals: Promise<Snapshot['refusals']>,
 ): Promise<RuntimeLook> {
   if (!endpoint.known) return { runtime: endpoint, sandboxes: endpoint, containers: endpoint, details: {} };
   const cri = options.cri ?? connectCri(endpoint.value.endpoint);
   const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
-  let events: Promise<Snapshot['containerEvents']> | undefined;
+  let eventsRead: Promise<Snapshot['containerEvents']> | undefined;
   try {
     const seen = await observeCri(cri, endpoint.value, (version) => {
-      if (options.containerEvents) events = readContainerEvents(cri, version, isOver);
+      if (options.containerEvents) eventsRead = readContainerEvents(cri, version, isOver);
     });
     const log = await kubeletLog;
     if (!seen.sandboxes.known) return { ...withOrigin(seen, endpoint.value), details: {} };
-    const ids = needsDetail(seen.sandboxes.value, log, options.clock.wallNs());
+    const told = valueOr((await refusals) ?? unknown('ERR_NOT_ASKED', ''), []);
+    const ids = needsDetail(seen.sandboxes.value, log, options.clock.wallNs(), told);
     const read = await readDetails(cri, ids, seen.sandboxes.value, valueOr(seen.containers, []));
     const containers = seen.containers.known ? known(read.containers) : seen.containers;
     end();
-    const containerEvents = await events;
-    const told = containerEvents === undefined ? {} : { containerEvents };
-    return { ...withOrigin(seen, endpoint.value), containers, details: read.details, ...told };
+    const containerEvents = await eventsRead;
+    const events = containerEvents === undefined ? {} : { containerEvents };
+    return { ...withOrigin(seen, endpoint.value), containers, details: read.details, ...events };
   } finally {
     end();
-    await events;
+    await eventsRead;
     if (!options.cri) cri.close();
   }
 }
@@ -272,6 +280,16 @@ async function podsHere(options: ObserveOptions, node: Promise<Observed<NodeFact
     ...(root ? { root } : {}),
     ...(runner ? { run: runner } : {}),
   });
+}
+
+/** kubelet's events, where its log does not tell: one request that most nodes never need. */
+async function refusalsHere(
+  { askRefusals }: ObserveOptions,
+  node: Promise<Observed<NodeFacts>>,
+  kubeletLog: Promise<Observed<KubeletLog>>,
+): Promise<Snapshot['refusals']> {
+  if (askRefusals === undefined || (await kubeletLog).known) return undefined;
+  return askRefusals(valueOr(await node, undefined)?.hostname ?? '');
 }
 
 /** The cgroups of this machine; whose node facts are not this machine's has none here. */

@@ -284,6 +284,7 @@ export const snapshotSchema = v.object({
   kernelLog: optional(observed(kernelLog)),
   csi: optional(observed(csiSchema)),
   containerEvents: optional(observed(containerEvents)),
+  refusals: optional(observed(v.array(nameHeld))),
   volumes: optional(observed(volumesSchema)),
   csiNode: optional(observed(words)),
 });

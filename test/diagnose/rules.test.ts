@@ -46,6 +46,21 @@ describe('SW101 ghost-holds-name', () => {
     assert.deepEqual(planned(snapshot), ['remove-sandbox default/web/0']);
   });
 
+  test("also where kubelet's log cannot be read and its events tell; a log that can be read goes before them", () => {
+    const kubeletLog = unknown('ERR_FORBIDDEN', 'no permission', 'be root');
+    const told = { refusals: known(errors) };
+    const byEvents = snapshotOf({ sandboxes: [old], more: { kubeletLog, ...told } });
+    assert.deepEqual(codesOf(byEvents), ['SW101 error']);
+    assert.deepEqual(planned(byEvents), ['remove-sandbox default/web/0']);
+    const [finding] = diagnose(byEvents).findings;
+    assert.deepEqual(
+      finding?.evidence.map((each) => each.source),
+      ['sandboxes', 'refusals'],
+    );
+    assert.deepEqual(planned(snapshotOf({ sandboxes: [old], more: { kubeletLog } })), []);
+    assert.deepEqual(planned(snapshotOf({ sandboxes: [old], more: told })), []);
+  });
+
   test('also where the version of kubelet is not known: the error is evidence enough', () => {
     assert.deepEqual(planned(snapshotOf({ sandboxes: [old], errors, kubelet: null })), [
       'remove-sandbox default/web/0',

@@ -71,6 +71,22 @@ describe('observe', () => {
     assert.ok(!snapshot.runtime.known && snapshot.runtime.code === 'ERR_SOCKET_FORBIDDEN');
   });
 
+  it("asks for kubelet's events only where its log cannot be read", async () => {
+    await using dir = await tempDir();
+    const log = dir.join('kubelet.log');
+    await writeFile(log, 'I1122 10:00:00.000000     376 server.go:529] "Kubelet version" kubeletVersion="v1.34.9"\n');
+    const asked: string[] = [];
+    const refused = unknown('ERR_KUBE_UNREACHABLE', 'no answer', 'look');
+    const askRefusals = async (hostname: string) => {
+      asked.push(hostname);
+      return refused;
+    };
+    const read = await look({ root: dir.path, kubeletLogFile: log, askRefusals });
+    assert.deepEqual([read.kubeletLog.known, read.refusals, asked], [true, undefined, []]);
+    const blind = await look({ root: dir.path, askRefusals });
+    assert.deepEqual([blind.kubeletLog.known, blind.refusals, asked.length], [false, refused, 1]);
+  });
+
   it('throws only for a configuration that is wrong', async () => {
     await using dir = await tempDir();
     await mkdir(dir.join('etc'));

@@ -22,6 +22,7 @@ export const sourceNames: Readonly<Record<SnapshotSource, string>> = {
   kernelLog: "the kernel's log",
   csi: "sockets in kubelet's plugin folders",
   containerEvents: "the runtime's events",
+  refusals: "kubelet's events in the API",
   volumes: 'VolumeAttachments of the API',
   csiNode: 'CSINode of the API',
 };

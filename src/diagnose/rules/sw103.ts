@@ -7,9 +7,9 @@ import { describePod, describeSandbox } from '../../model/sandbox.ts';
 import { shellLine } from '../../model/shell-word.ts';
 import type { Facts } from '../facts.ts';
 import { inFlightErrors } from '../in-flight-errors.ts';
+import { refusalEvidence } from '../refusals.ts';
 import type { Rule } from '../rule.ts';
 import { agoNs, describeDuration } from '../time.ts';
-import { times } from '../words.ts';
 
 /** SW103: the name is held by a request that has not ended. */
 export const sw103: Rule = {
@@ -68,7 +68,7 @@ export function holdersOf(error: NameHeld, facts: Facts): HolderProcess[] {
 
 function evidenceOf(error: NameHeld, holders: readonly HolderProcess[], facts: Facts): Evidence[] {
   return [
-    { source: 'kubeletLog', text: `${error.text} (${times(error.count)})`, at: error.last },
+    refusalEvidence(facts.snapshot, error),
     { source: 'sandboxes', text: `no sandbox ${error.holderId} is listed` },
     ...holders.map((each): Evidence => ({ source: 'processes', text: describeHolder(each, facts) })),
   ];

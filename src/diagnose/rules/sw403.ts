@@ -3,6 +3,7 @@ import { valueOr } from '../../model/observed.ts';
 import { causeId, causeNodes, loopTies } from '../cause-nodes.ts';
 import { type CauseNode, causesOf, ghostCodes, pathTo } from '../causes.ts';
 import type { Facts } from '../facts.ts';
+import { refusalsOf } from '../refusals.ts';
 import type { Rule } from '../rule.ts';
 import { stallsOf } from '../stall-facts.ts';
 import { agoNs, describeDate, describeDuration } from '../time.ts';
@@ -126,7 +127,7 @@ function firstWords(ghosts: readonly Finding[]): string {
 }
 
 function since({ snapshot, node }: Facts): string {
-  const held = valueOr(snapshot.kubeletLog, undefined)?.nameHeld ?? [];
+  const held = refusalsOf(snapshot);
   const ages = node === undefined ? [] : held.flatMap((each) => agoNs(each.first, node) ?? []);
   const oldest = ages.toSorted((a, b) => (a < b ? 1 : -1))[0];
   return oldest === undefined ? '' : `, refused for ${describeDuration(oldest)} at least`;

@@ -6,6 +6,7 @@ import { describePod } from '../../model/sandbox.ts';
 import { shellLine } from '../../model/shell-word.ts';
 import { cgroupOf, describeStops, isLoop, stopsOf, treeOf } from '../cgroup-facts.ts';
 import type { Facts } from '../facts.ts';
+import { refusalsOf } from '../refusals.ts';
 import type { Rule } from '../rule.ts';
 import { isCurrent } from '../time.ts';
 import type { PodView } from '../views.ts';
@@ -80,7 +81,7 @@ function loudChanges(facts: Facts, view: PodView): Finding[] {
   const { node } = facts;
   const log = valueOr(facts.snapshot.kubeletLog, undefined);
   // A name that is refused (SW1xx) has its own explanation, and many of these lines.
-  const isRefused = log?.nameHeld.some((each) => each.asked.uid === view.uid) || view.errors.length > 0;
+  const isRefused = refusalsOf(facts.snapshot).some((each) => each.asked.uid === view.uid) || view.errors.length > 0;
   if (node === undefined || view.wanted.wants !== 'yes' || isRefused) return [];
   const changes = (log?.sandboxChanges ?? []).filter(
     ({ pod, branch, count, last }) =>

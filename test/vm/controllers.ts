@@ -147,6 +147,11 @@ export function codesOf(all: readonly Found[]): string[] {
   return [...new Set(all.filter((each) => each.severity !== 'info').map((each) => each.code))].sort();
 }
 
+/** The codes of errors. */
+export function errorsOf(all: readonly Found[]): string[] {
+  return [...new Set(all.filter((each) => each.severity === 'error').map((each) => each.code))].sort();
+}
+
 /** A line of `watch controllers -o json` that tells of a change. */
 export interface Change {
   readonly type: string;

@@ -31,10 +31,11 @@ export interface Churn {
 }
 
 /**
- * What this node creates, by four sources, the best of them for each container: CRI's events (each creation of the last
- * minutes), the runtime's log (each creation of this boot), the attempts and dates of its records in CRI (kubelet keeps
- * the last dead one: the gap between two), and kubelet's back-offs (their length). Normal is what containers that do not loop were made in a usual minute of the same boot: it
- * needs no history, and neither a storm of two days nor the start of everything becomes the normal.
+ * What this node creates, by four sources, the best of them for each container: CRI's events (each creation of the
+ * last minutes), the runtime's log (each creation of this boot), the attempts and dates of its records in CRI
+ * (kubelet keeps the last dead one: the gap between two), and kubelet's back-offs (their length). Normal is what
+ * containers that do not loop were made in a usual minute of the same boot: it needs no history, and neither a storm
+ * of two days nor the start of everything becomes the normal.
  */
 export function churnOf(facts: Facts): Churn {
   const found = new Map<string, CrashLoop>();

@@ -9,8 +9,8 @@ const KEPT_NS = 300_000_000_000n;
 const CHANNEL = 1_000;
 
 /**
- * The events of GetContainerEvents. What comes while nobody listens waits for the first who does. From 2.0 on each event
- * goes to all listeners; in 1.7 they share one channel, and each event goes to one of them.
+ * The events of GetContainerEvents. What comes while nobody listens waits for the first who does. From 2.0 on each
+ * event goes to all listeners; in 1.7 they share one channel, and each event goes to one of them.
  */
 export class Events {
   readonly #telling: Telling;

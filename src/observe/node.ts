@@ -107,14 +107,13 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
   const layout = memo(() => layoutOf(socket, (path) => isFile(`${root}${path}`), data));
   const { readKubelet, runtimeLog } = logReaders(options, node, layout);
   const kubeletLog = (sources.kubeletLog ?? readKubelet)();
-  const refusals = refusalsHere(options, node, kubeletLog);
   const unit = async () => observeUnit((await layout()).units, valueOr(await node, undefined), runner);
   const kubeletFacts = memo(sources.kubelet ?? (async () => findKubelet(await processes(), root)));
   const kubeletFiles = memo(async () => observeKubeletConfig(await kubeletFacts(), root, () => kubeletLog));
   const boots = async () => observeBoots(valueOr(await node, undefined)?.bootId, runner);
   const [facts, cri, log, ...rest] = await Promise.all([
     node,
-    lookAtRuntime(options, endpoint, kubeletLog, refusals),
+    lookAtRuntime(options, endpoint, kubeletLog, refusalsHere(options, node, kubeletLog)),
     kubeletLog,
     (sources.clock ?? (() => observeClock(root, runner)))(),
     (sources.boots ?? boots)(),
@@ -127,7 +126,6 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     kernelHere(options, node),
     podsHere(options, node),
     observeStorage(options, node, processes),
-    refusals,
   ]);
   const [
     clockFacts,
@@ -141,7 +139,6 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     kernelLog,
     pods,
     storage,
-    refused,
   ] = rest;
   const asking = options.askKubelet ? { askKubelet: options.askKubelet } : {};
   const snapshot: Snapshot = {
@@ -150,11 +147,8 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     node: facts,
     clock: clockFacts,
     boots: bootList,
-    runtime: cri.runtime,
     runtimeUnit,
-    sandboxes: cri.sandboxes,
-    containers: cri.containers,
-    details: cri.details,
+    ...cri,
     kubelet: await withVersion(kubelet, log, root, runner),
     kubeletLog: log,
     runtimeLog: runtimeLogFacts,
@@ -163,8 +157,6 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     units,
     ...(cgroups === undefined ? {} : { cgroups }),
     ...(kernelLog === undefined ? {} : { kernelLog }),
-    ...(cri.containerEvents === undefined ? {} : { containerEvents: cri.containerEvents }),
-    ...(refused === undefined ? {} : { refusals: refused }),
     ...storage,
   };
   return {
@@ -227,16 +219,22 @@ async function chooseEndpoint(options: ObserveOptions): Promise<ChosenEndpoint> 
   return { endpoint: found, socket: found.known ? pathOf(found.value.endpoint) : undefined };
 }
 
-type RuntimeLook = CriObservation & Pick<Snapshot, 'details' | 'containerEvents'>;
+type RuntimeLook = CriObservation & Pick<Snapshot, 'details' | 'containerEvents' | 'refusals'>;
 
 /** The runtime, its listings, and what is asked once the listings and kubelet's log are there. */
 async function lookAtRuntime(
   options: ObserveOptions,
   endpoint: Observed<EndpointInfo>,
   kubeletLog: Promise<Observed<KubeletLog>>,
-  refusals: Promise<Snapshot['refusals']>,
+  asked: Promise<Snapshot['refusals']>,
 ): Promise<RuntimeLook> {
-  if (!endpoint.known) return { runtime: endpoint, sandboxes: endpoint, containers: endpoint, details: {} };
+  const told = async () => {
+    const refusals = await asked;
+    return refusals === undefined ? {} : { refusals };
+  };
+  if (!endpoint.known) {
+    return { runtime: endpoint, sandboxes: endpoint, containers: endpoint, details: {}, ...(await told()) };
+  }
   const cri = options.cri ?? connectCri(endpoint.value.endpoint);
   const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
   let eventsRead: Promise<Snapshot['containerEvents']> | undefined;
@@ -245,15 +243,16 @@ async function lookAtRuntime(
       if (options.containerEvents) eventsRead = readContainerEvents(cri, version, isOver);
     });
     const log = await kubeletLog;
-    if (!seen.sandboxes.known) return { ...withOrigin(seen, endpoint.value), details: {} };
-    const told = valueOr((await refusals) ?? unknown('ERR_NOT_ASKED', ''), []);
-    const ids = needsDetail(seen.sandboxes.value, log, options.clock.wallNs(), told);
+    if (!seen.sandboxes.known) return { ...withOrigin(seen, endpoint.value), details: {}, ...(await told()) };
+    const { refusals } = await told();
+    const names = refusals === undefined ? [] : valueOr(refusals, []);
+    const ids = needsDetail(seen.sandboxes.value, log, options.clock.wallNs(), names);
     const read = await readDetails(cri, ids, seen.sandboxes.value, valueOr(seen.containers, []));
     const containers = seen.containers.known ? known(read.containers) : seen.containers;
     end();
     const containerEvents = await eventsRead;
     const events = containerEvents === undefined ? {} : { containerEvents };
-    return { ...withOrigin(seen, endpoint.value), containers, details: read.details, ...events };
+    return { ...withOrigin(seen, endpoint.value), containers, details: read.details, ...events, ...(await told()) };
   } finally {
     end();
     await eventsRead;

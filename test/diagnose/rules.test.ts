@@ -46,21 +46,6 @@ describe('SW101 ghost-holds-name', () => {
     assert.deepEqual(planned(snapshot), ['remove-sandbox default/web/0']);
   });
 
-  test("also where kubelet's log cannot be read and its events tell; a log that can be read goes before them", () => {
-    const kubeletLog = unknown('ERR_FORBIDDEN', 'no permission', 'be root');
-    const told = { refusals: known(errors) };
-    const byEvents = snapshotOf({ sandboxes: [old], more: { kubeletLog, ...told } });
-    assert.deepEqual(codesOf(byEvents), ['SW101 error']);
-    assert.deepEqual(planned(byEvents), ['remove-sandbox default/web/0']);
-    const [finding] = diagnose(byEvents).findings;
-    assert.deepEqual(
-      finding?.evidence.map((each) => each.source),
-      ['sandboxes', 'refusals'],
-    );
-    assert.deepEqual(planned(snapshotOf({ sandboxes: [old], more: { kubeletLog } })), []);
-    assert.deepEqual(planned(snapshotOf({ sandboxes: [old], more: told })), []);
-  });
-
   test('also where the version of kubelet is not known: the error is evidence enough', () => {
     assert.deepEqual(planned(snapshotOf({ sandboxes: [old], errors, kubelet: null })), [
       'remove-sandbox default/web/0',
@@ -369,21 +354,6 @@ describe('SW702, SW703 and the healthy node', () => {
     assert.equal(diagnosis.state, 'healthy');
     assert.equal(diagnosis.verdict, 'Healthy: 1 pod has its sandbox; 1 NotReady sandbox is a normal leftover.');
     assert.deepEqual(planned(snapshot, ['safe', 'disruptive']), []);
-  });
-
-  test('a node whose kubelet does not run is not healthy, whatever else is in order; a machine without pods may be', () => {
-    for (const state of ['notready', 'ready'] as const) {
-      const down = diagnose(snapshotOf({ sandboxes: [sandbox('web', 0, state, -30)], kubeletRunning: false }));
-      assert.equal(down.state, 'warnings');
-      assert.match(down.verdict, /^No fault found, but not all could be seen: kubelet does not run, so nothing tells/);
-    }
-    const sandboxes = [sandbox('web', 0, 'notready', -30)];
-    const { runtime } = snapshotOf({});
-    assert.ok(runtime.known);
-    const more = { runtime: known({ ...runtime.value, latencyMs: { ListPodSandbox: 3_000 } }) };
-    const warned = diagnose(snapshotOf({ sandboxes, kubeletRunning: false, more }));
-    assert.match(warned.verdict, /^Not all could be seen, and: /);
-    assert.equal(diagnose(snapshotOf({ sandboxes: [], kubeletRunning: false })).state, 'healthy');
   });
 
   test('unknown is never healthy', () => {

@@ -1,5 +1,5 @@
-// Goal: CRI's events are asked for where that takes them from nobody, end with the look, and never hold it up. Method: a
-// runtime that is scripted, and the embedded one.
+// Goal: CRI's events are asked for where that takes them from nobody, end with the look, and never hold it up.
+// Method: a runtime that is scripted, and the embedded one.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CriEvent, CriVersion } from '../../src/cri/types.ts';

@@ -18,13 +18,13 @@ kubelet waits 10 s, then twice as long each time, up to 5 min. Eight of them wit
 clock, do not; on small boards such churn goes together with RCU stalls (SW402), and a node that stalls for long can
 freeze.
 
-The rate is read from CRI's events of the last five minutes (containerd 2.0 and later: an earlier one would give each
-event to one listener alone, and kubelet may be another), else from the runtime's log, else from the attempts and dates of the containers that CRI
-lists, else from kubelet's back-offs. It is compared with what containers that do **not** loop were made in a usual
-minute of the same boot (the median; without the first ${limits.stormStartMs / 60_000} min once there are others):
-that is the node's own normal, and neither a storm of two days nor the start of all pods after a reboot becomes it. From
-${limits.stormPerMinute} creations a minute on, and ${limits.stormTimesNormal} times the normal, it is a storm. Below
-that three or more looping pods are told of as information.`,
+The rate is read from CRI's events of the last five minutes (containerd 2.0 and later: an earlier one would give
+each event to one listener alone, and kubelet may be another), else from the runtime's log, else from the
+attempts and dates of the containers that CRI lists, else from kubelet's back-offs. It is compared with what
+containers that do **not** loop were made in a usual minute of the same boot (the median; without the first
+${limits.stormStartMs / 60_000} min once there are others): that is the node's own normal, and neither a storm of two days nor the start
+of all pods after a reboot becomes it. From ${limits.stormPerMinute} creations a minute on, and ${limits.stormTimesNormal} times the normal, it is a
+storm. Below that three or more looping pods are told of as information.`,
   evidence: 'the rate of each container with its attempt, what is created besides, processes runc:[2:INIT]',
   remedy: { tier: 'none', text: 'By cause: what the pods end of. Mend that, and the churn ends with it.' },
   sources: [

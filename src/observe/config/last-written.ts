@@ -26,10 +26,10 @@ export interface Clocks {
 
 /**
  * For each unit the first of `files` that was last written while it, and no other unit, was at what it does at its
- * start, and when, microseconds since boot. A file copied with its date (`cp -p`, tar) has an old mtime: where no unit ran then, its ctime counts.
- * None where the wall clock was stepped since the unit ran, which a file's date does not tell from another boot's.
- * Source: systemd dual_timestamp_now (src/basic/time-util.c) takes both clocks at once; file times are the kernel's
- * coarse clock, which lags by up to a tick (ktime_get_coarse_real_ts64).
+ * start, and when, microseconds since boot. A file copied with its date (`cp -p`, tar) has an old mtime: where no
+ * unit ran then, its ctime counts. None where the wall clock was stepped since the unit ran, which a file's date does
+ * not tell from another boot's. Source: systemd dual_timestamp_now (src/basic/time-util.c) takes both clocks at once;
+ * file times are the kernel's coarse clock, which lags by up to a tick (ktime_get_coarse_real_ts64).
  */
 export function lastWriters(
   files: readonly WrittenFile[],
@@ -77,7 +77,9 @@ export async function writtenFiles(paths: readonly string[], root: string): Prom
   return (await Promise.all(found)).flat();
 }
 
-/** What `systemctl show --timestamp=us+utc` prints, `Sun 2026-11-22 09:49:54.123456 UTC`, as microseconds since 1970. */
+/**
+ * `Sun 2026-11-22 09:49:54.123456 UTC`, as `systemctl show --timestamp=us+utc` prints it, in microseconds since 1970.
+ */
 export function wallUs(text: string | undefined): bigint | undefined {
   const parts = /^(?:\w{3} )?(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2}:\d{2})\.(\d{6}) UTC$/.exec(text ?? '');
   const ms = Date.parse(`${parts?.[1]}T${parts?.[2]}Z`);

@@ -25,7 +25,7 @@ export interface ShownUnit {
   readonly startedUs?: bigint;
   readonly doneUs?: bigint;
   readonly mainStartedUs?: bigint;
-  /** When what it does at its start began and was done, by the wall clock of then; absent where systemd is before 247. */
+  /** When what it does at its start began and was done, by the wall clock of then; absent before systemd 247. */
   readonly startedWallUs?: bigint;
   readonly doneWallUs?: bigint;
   /** A timer starts it: when it runs has nothing to do with the boot. */

@@ -7,9 +7,10 @@ import { findHeld } from '../name-held.ts';
 import { askerAgain, askNodeApi, type NodeApiOptions } from './node-api.ts';
 
 /**
- * The sandboxes that kubelet of this node was refused for want of a name, by its events, oldest first: what its log says
- * where that cannot be read. One list of all events of that reason (the API cannot choose by node) and its pages; the
- * API keeps them for an hour. Whatever goes wrong is Unknown with its reason. Its dates are by the node's clock.
+ * The sandboxes that kubelet of this node was refused for want of a name, by its events, oldest first: what its log
+ * says where that cannot be read. One list of all events of that reason (the API cannot choose by node) and its
+ * pages; the API keeps them for an hour. Whatever goes wrong is Unknown with its reason. Its dates are by the node's
+ * clock.
  */
 export function observeRefusals(options: NodeApiOptions): Promise<Observed<readonly NameHeld[]>> {
   return askNodeApi(options, async (client, { name }) => {

@@ -22,9 +22,10 @@ The rate is read from CRI's events of the last five minutes (containerd 2.0 and 
 each event to one listener alone, and kubelet may be another), else from the runtime's log, else from the
 attempts and dates of the containers that CRI lists, else from kubelet's back-offs. It is compared with what
 containers that do **not** loop were made in a usual minute of the same boot (the median; without the first
-${limits.stormStartMs / 60_000} min once there are others): that is the node's own normal, and neither a storm of two days nor the start
-of all pods after a reboot becomes it. From ${limits.stormPerMinute} creations a minute on, and ${limits.stormTimesNormal} times the normal, it is a
-storm. Below that three or more looping pods are told of as information.`,
+${limits.stormStartMs / 60_000} min once there are others): that is the node's own normal, and neither a storm of two
+days nor the start of all pods after a reboot becomes it. From ${limits.stormPerMinute} creations a minute on, and
+${limits.stormTimesNormal} times the normal, it is a storm. Below that three or more looping pods are told of as
+information.`,
   evidence: 'the rate of each container with its attempt, what is created besides, processes runc:[2:INIT]',
   remedy: { tier: 'none', text: 'By cause: what the pods end of. Mend that, and the churn ends with it.' },
   sources: [

@@ -2,18 +2,18 @@ import { SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import type { Observed } from '../model/observed.ts';
 import type { KubeletLog, RuntimeLog } from '../model/records.ts';
-import { safeText } from '../model/safe-text.ts';
 import { type Run, run } from './child.ts';
 import { KubeletLogReader } from './kubelet-log.ts';
-import { LineSplitter } from './lines.ts';
+import { type LogReader, readLogFile } from './log-file.ts';
 import { type LogLine, parseJournalLine } from './log-line.ts';
-import { readTail } from './read-file.ts';
 import { RuntimeLogReader } from './runtime-log.ts';
 import { observed } from './unknown.ts';
 
 /** Where a log is read from. `file`: a file instead of the journal, as `journalctl -o json` or as plain lines. */
 export interface LogSource {
   readonly file?: string;
+  /** No person named that file: it lies where the distribution keeps the log. */
+  readonly isFileFound?: boolean;
   readonly units: readonly string[];
   /** Of a file that spans boots: lines dated earlier are not looked at. */
   readonly notBeforeNs?: bigint;
@@ -40,7 +40,7 @@ export const kubeletUnits = [
 export function readKubeletLog(source: LogSource): Promise<Observed<KubeletLog>> {
   return observed(async () => {
     const reader = new KubeletLogReader(source.nowNs, source.notBeforeNs);
-    return reader.result(await readLines(source, (line) => reader.add(line)));
+    return reader.result(await readLines(source, 'kubelet', reader));
   });
 }
 
@@ -48,7 +48,7 @@ export function readKubeletLog(source: LogSource): Promise<Observed<KubeletLog>>
 export function readRuntimeLog(source: LogSource): Promise<Observed<RuntimeLog>> {
   return observed(async () => {
     const reader = new RuntimeLogReader(source.notBeforeNs);
-    return reader.result(await readLines(source, (line) => reader.add(line)));
+    return reader.result(await readLines(source, 'runtime', reader));
   });
 }
 
@@ -68,13 +68,16 @@ export async function lastLinesOfBoot(bootId: string, count: number, runner: Run
   return lines;
 }
 
-/** Gives each line to `add`; whether more were there than were read. */
-async function readLines(source: LogSource, add: (line: LogLine) => void): Promise<boolean> {
-  const ofThisBoot = (line: LogLine) => {
-    const other = source.bootId !== undefined && line.at?.bootId !== undefined && line.at.bootId !== source.bootId;
-    if (!other) add(line);
-  };
-  return source.file === undefined ? readJournal(source, ofThisBoot) : readLogFile(source.file, ofThisBoot);
+/** Gives each line to `reader`; whether more were there than were read. */
+function readLines(source: LogSource, of: 'kubelet' | 'runtime', reader: LogReader): Promise<boolean> {
+  const { bootId, file: path, isFileFound = false } = source;
+  if (path !== undefined) {
+    return readLogFile({ path, of, isNamed: !isFileFound, ...(bootId === undefined ? {} : { bootId }) }, reader);
+  }
+  return readJournal(source, (line) => {
+    const other = bootId !== undefined && line.at?.bootId !== undefined && line.at.bootId !== bootId;
+    if (!other) reader.add(line);
+  });
 }
 
 async function readJournal(source: LogSource, add: (line: LogLine) => void): Promise<boolean> {
@@ -113,21 +116,4 @@ async function explainSilence(base: readonly [string, ...string[]], stderr: stri
   throw new SandwardenError('ERR_NOT_SUPPORTED', `the journal of this boot has no line of ${units.join(', ')}`, {
     hint: 'Name its log with --kubelet-log FILE or --runtime-log FILE.',
   });
-}
-
-async function readLogFile(path: string, add: (line: LogLine) => void): Promise<boolean> {
-  const tail = await readTail(path, limits.childOutputBytes);
-  if (!tail) {
-    throw new SandwardenError('ERR_FILE', `there is no file '${safeText(path, 300)}'`, {
-      hint: 'Name an existing file.',
-    });
-  }
-  const lines = new LineSplitter(limits.journalRecordBytes, (text) => {
-    const journal =
-      text.startsWith('{') && text.includes('"__REALTIME_TIMESTAMP"') ? parseJournalLine(text) : undefined;
-    add(journal ?? { text: text.slice(0, limits.journalLineBytes) });
-  });
-  lines.push(tail.cut ? tail.bytes.subarray(tail.bytes.indexOf(10) + 1) : tail.bytes);
-  lines.end();
-  return tail.cut;
 }

@@ -14,6 +14,8 @@ import { SandboxChanges } from './sandbox-changes.ts';
 type Held = WithoutSpan<NameHeld>;
 type WithoutSpan<T> = T extends Span ? Omit<T, keyof Span> : never;
 
+// As the journal names the processes that are kubelet or contain one.
+const kubeletNames = /^(?:kubelet|kubelite|hyperkube|k3s|rke2|k0s)/;
 const configurationFlag = /^--(?:cgroup-driver|cgroup-root|config|config-dir|feature-gates)=./;
 
 /**
@@ -37,6 +39,8 @@ export class KubeletLogReader {
   readonly #stopErrors = new Map<string, string>();
   #since: Moment | null = null;
   #lines = 0;
+  #own = 0;
+  #early = 0;
   #version: string | undefined;
   #startedAt: Moment | undefined;
   #flags: readonly string[] | undefined;
@@ -54,13 +58,17 @@ export class KubeletLogReader {
     const text = line.text.slice(0, limits.journalLineBytes);
     const klog = parseKlog(text);
     const at = line.at ?? this.#momentOf(klog, text);
-    if (at && this.#notBeforeNs !== undefined && at.wallNs < this.#notBeforeNs) return;
+    if (at && this.#notBeforeNs !== undefined && at.wallNs < this.#notBeforeNs) {
+      this.#early++;
+      return;
+    }
     this.#lines++;
     if (at) this.#since ??= at;
     if (!klog) {
-      this.#addDistribution(text, at);
+      if (this.#addDistribution(text, at) || kubeletNames.test(line.comm ?? '')) this.#own++;
       return;
     }
+    this.#own++;
     if (klog.message === 'Kubelet version') {
       this.#version = klog.fields.get('kubeletVersion')?.slice(0, 64) ?? this.#version;
       if (at) this.#startedAt = at;
@@ -75,6 +83,16 @@ export class KubeletLogReader {
     this.#addTimeout(klog, text, at);
     this.#addBackOffs(klog.fields.get('err') ?? klog.message, at);
     this.#csi.add(klog.fields.get('err') ?? klog.message, at);
+  }
+
+  /** Lines in klog's form, of a process that is or contains kubelet, or of a distribution about its kubelet. */
+  get own(): number {
+    return this.#own;
+  }
+
+  /** Lines that were not looked at because they are dated before `notBeforeNs`. */
+  get early(): number {
+    return this.#early;
   }
 
   /** `truncated`: more lines were there than were given. */
@@ -108,10 +126,10 @@ export class KubeletLogReader {
   /**
    * k3s' own lines: `time="…" level=info msg="Starting k3s v1.31.6+k3s1 (6ab750f9)"`, `msg="Running kubelet
    * --cgroup-driver=systemd …"` (pkg/daemons/agent/agent.go), and `level=error msg="kubelet exited: …"`
-   * (pkg/daemons/executor/embed.go).
+   * (pkg/daemons/executor/embed.go). Whether it is one of these.
    */
-  #addDistribution(text: string, at: Moment | undefined): void {
-    if (!/Starting |Running kubelet |kubelet exited: /.test(text)) return;
+  #addDistribution(text: string, at: Moment | undefined): boolean {
+    if (!/Starting |Running kubelet |kubelet exited: /.test(text)) return false;
     const fields = parseFields(text);
     const message = fields.get('msg') ?? '';
     if (at && /^(?:error|fatal)$/.test(fields.get('level') ?? '')) this.#rootCgroup.add(message, undefined, at);
@@ -121,6 +139,7 @@ export class KubeletLogReader {
     if (message.startsWith('Running kubelet ')) {
       this.#flags = message.split(' ').filter((each) => configurationFlag.test(each));
     }
+    return version !== undefined || /^(?:Running kubelet |kubelet exited: )/.test(message);
   }
 
   #addHeld(text: string, at: Moment): void {

@@ -182,7 +182,7 @@ function logReaders(
       ...(facts ? { bootId: facts.bootId } : {}),
       ...(named === undefined ? {} : { file: named }),
       // A distribution's log file goes over boots.
-      ...(ofDistribution ? { file: `${root}${found}` } : {}),
+      ...(ofDistribution ? { file: `${root}${found}`, isFileFound: true } : {}),
       ...(ofDistribution && facts ? { notBeforeNs: facts.wallNs - facts.uptimeNs } : {}),
     };
   };

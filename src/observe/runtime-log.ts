@@ -28,6 +28,8 @@ export class RuntimeLogReader {
   readonly #notBeforeNs: bigint | undefined;
   #since: Moment | null = null;
   #lines = 0;
+  #own = 0;
+  #early = 0;
   #startedAt: Moment | undefined;
 
   /** `notBeforeNs`: lines that are dated earlier are not looked at, of a file that spans boots. */
@@ -39,8 +41,12 @@ export class RuntimeLogReader {
     const fields = fieldsOf(line.text.slice(0, limits.journalLineBytes));
     const message = fields.get('msg');
     const at = line.at ?? momentOfText(fields.get('time') ?? '');
-    if (at && this.#notBeforeNs !== undefined && at.wallNs < this.#notBeforeNs) return;
+    if (at && this.#notBeforeNs !== undefined && at.wallNs < this.#notBeforeNs) {
+      this.#early++;
+      return;
+    }
     this.#lines++;
+    if ((message !== undefined && fields.has('level')) || runtimeNames.test(line.comm ?? '')) this.#own++;
     if (!at) return;
     this.#since ??= at;
     if (message === undefined) return;
@@ -56,6 +62,16 @@ export class RuntimeLogReader {
       this.#addFatal(message, error, level, at);
     }
     if (level === 'error' || level === 'fatal') this.#addCniDel(error === '' ? message : `${message}: ${error}`, at);
+  }
+
+  /** Lines with a level and a message, as containerd and CRI-O write them, or of a process that is called like them. */
+  get own(): number {
+    return this.#own;
+  }
+
+  /** Lines that were not looked at because they are dated before `notBeforeNs`. */
+  get early(): number {
+    return this.#early;
   }
 
   /** `truncated`: more lines were there than were given. */
@@ -134,6 +150,7 @@ export class RuntimeLogReader {
   }
 }
 
+const runtimeNames = /^(?:containerd|crio|dockerd)/;
 const RUN = 'RunPodSandbox for ';
 const REMOVED = /^RemovePodSandbox (?:for )?\\?"([0-9A-Za-z._-]{1,128})\\?" returns successfully$/;
 

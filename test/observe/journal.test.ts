@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { isSandwardenError, SandwardenError } from '../../src/model/errors.ts';
 import { endOfBoot, observeBoots, parseBootList } from '../../src/observe/boots.ts';
 import { type Run, run } from '../../src/observe/child.ts';
-import { readKubeletLog } from '../../src/observe/journal.ts';
+import { readKubeletLog, readRuntimeLog } from '../../src/observe/journal.ts';
 import { LineSplitter } from '../../src/observe/lines.ts';
 import { readText } from '../../src/observe/read-file.ts';
 import { runs } from '../helpers/fuzz.ts';
@@ -65,6 +65,84 @@ describe('a log file', () => {
     assert.ok(records.known && records.value.nameHeld.length === 2 && !records.value.truncated);
     const missing = await readKubeletLog({ ...source, file: dir.join('none') });
     assert.ok(!missing.known && missing.code === 'ERR_FILE');
+  });
+
+  it('of which no line is the program’s and of this boot is unknown, and says what its lines are', async () => {
+    await using dir = await tempDir();
+    const ofBefore = recordedLines('clock-step/stuck', 'kubelet').filter((line) => !line.includes(bootId));
+    const containerd = 'time="2026-11-21T18:00:00Z" level=info msg="starting containerd"';
+    const klog = 'I1121 18:00:01.981377     367 server.go:529] "Kubelet version" kubeletVersion="v1.34.9"';
+    const noise = Buffer.from(Array.from({ length: 3_000 }, (_, at) => (at * 7_919 + (at >> 3)) % 256));
+    const cases: [title: string, content: string | Buffer, kubelet: RegExp | undefined, runtime: RegExp | undefined][] =
+      [
+        ['empty', '', /has no line$/, /has no line$/],
+        ['empty lines', '\n\n', /has no line$/, /has no line$/],
+        ['noise', noise, /lines: \d+ not kubelet's\)$/, /lines: \d+ not the runtime's\)$/],
+        [
+          'another boot',
+          ofBefore.join('\n'),
+          new RegExp(`\\(${ofBefore.length} lines: ${ofBefore.length} of another boot\\)$`),
+          /boot\)$/,
+        ],
+        [
+          'another boot, cut at both ends',
+          ofBefore.slice(0, 3).join('\n').slice(100, -200),
+          /\(3 lines: 1 of another boot, 2 cut off\)$/,
+          /\(3 lines: 1 of another boot, 2 cut off\)$/,
+        ],
+        ['the other one’s log', `${containerd}\n`, /\(1 line: 1 not kubelet's\)$/, undefined],
+        ['the other one’s log', `${klog}\n`, undefined, /\(1 line: 1 not the runtime's\)$/],
+      ];
+    for (const [title, content, kubelet, runtime] of cases) {
+      await writeFile(dir.join('log'), content);
+      const file = dir.join('log');
+      for (const [expected, log, option] of [
+        [kubelet, await readKubeletLog({ ...source, file }), '--kubelet-log'],
+        [runtime, await readRuntimeLog({ ...source, file }), '--runtime-log'],
+      ] as const) {
+        assert.equal(log.known, expected === undefined, `${title} ${option}`);
+        if (log.known || expected === undefined) continue;
+        assert.equal(log.code, 'ERR_FILE');
+        assert.match(log.message, expected, title);
+        assert.ok(log.message.includes(file) && log.hint.includes(option), title);
+      }
+    }
+  });
+
+  it('of a node that is merely quiet is read: one line of its program is enough', async () => {
+    await using dir = await tempDir();
+    const recorded = recordedLines('clock-step/stuck', 'kubelet');
+    const lines = [
+      recorded.find((line) => line.includes(bootId) && line.includes('Kubelet version')) ?? '',
+      'I1121 18:00:01.981377     367 server.go:1268] "Started kubelet"',
+      '{"ts":1795284001981.1,"caller":"app/server.go:1268","msg":"Started kubelet","v":0}',
+      'time="2026-11-21T18:00:00Z" level=info msg="Starting k3s v1.31.6+k3s1 (6ab750f9)"',
+      'time="2026-11-21T18:00:00Z" level=info msg="Running kubelet --cgroup-driver=systemd"',
+      `{"__REALTIME_TIMESTAMP":"1795284001000000","_BOOT_ID":"${bootId}","_COMM":"kubelet","MESSAGE":"goroutine 1"}`,
+    ];
+    for (const line of lines) {
+      await writeFile(dir.join('log'), `what is nobody's\n${line}\n`);
+      const log = await readKubeletLog({ ...source, file: dir.join('log') });
+      assert.ok(log.known && log.value.lines === 2 && log.value.nameHeld.length === 0, line);
+    }
+    const quiet = ['level=info msg="starting containerd" time="2026-11-21T18:00:00Z"', '{"level":"info","msg":"x"}'];
+    for (const line of quiet) {
+      await writeFile(dir.join('log'), `what is nobody's\n${line}\n`);
+      assert.ok((await readRuntimeLog({ ...source, file: dir.join('log') })).known, line);
+    }
+  });
+
+  it('of a distribution that ends before this boot is unknown; a line of this boot makes it known', async () => {
+    await using dir = await tempDir();
+    const at = (time: string) => `time="2026-11-21T${time}Z" level=info msg="starting containerd"\n`;
+    const found = { ...source, file: dir.join('log'), isFileFound: true, notBeforeNs: nowNs - 600_000_000_000n };
+    await writeFile(dir.join('log'), at('10:00:00') + at('17:51:20'));
+    const before = await readRuntimeLog(found);
+    assert.ok(!before.known && /\(2 lines: 2 dated before this boot\)$/.test(before.message), JSON.stringify(before));
+    assert.match(before.hint, /kept here; .*--runtime-log FILE/);
+    await writeFile(dir.join('log'), at('10:00:00') + at('17:51:22'));
+    const during = await readRuntimeLog(found);
+    assert.ok(during.known && during.value.lines === 1);
   });
 
   it('that is a fifo or a device is refused at once', async () => {

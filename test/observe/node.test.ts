@@ -196,6 +196,34 @@ describe('observe', () => {
     assert.deepEqual([snapshot.kubelet.value.version, snapshot.kubelet.value.versionFrom], ['v1.34.9', 'its log']);
     assert.ok(snapshot.runtimeLog.known && snapshot.runtimeLog.value.startedAt);
   });
+
+  it('takes no log for read of which nothing counts: the node is not called healthy by it', async () => {
+    await using dir = await tempDir();
+    await using _ = await fakeCri(dir.join('s'), {
+      version: () => ({ runtimeName: 'containerd' }),
+      status: () => ({
+        status: { conditions: ['RuntimeReady', 'NetworkReady'].map((type) => ({ type, status: true })) },
+      }),
+      listPodSandbox: () => ({ items: [] }),
+      listContainers: () => ({ containers: [] }),
+    });
+    const verdict = async (log: string) => {
+      await writeFile(dir.join('kubelet.log'), log);
+      const snapshot = await look({
+        root: dir.path,
+        endpoint: dir.join('s'),
+        kubeletLogFile: dir.join('kubelet.log'),
+        sources: { kubelet: () => Promise.resolve(known({ running: true, version: 'v1.34.9' })) },
+      });
+      const { state, gaps } = diagnose(snapshot);
+      return [state, gaps.some((each) => each.source === 'kubeletLog')];
+    };
+    assert.deepEqual(await verdict('I1121 18:00:01.981377     367 server.go:1268] "Started kubelet"\n'), [
+      'healthy',
+      false,
+    ]);
+    assert.deepEqual(await verdict(''), ['warnings', true]);
+  });
 });
 
 describe('the log files of k3s and RKE2', () => {

@@ -18,6 +18,7 @@ import type { Io } from './frame/io.ts';
 import { verdictLines } from './render/diagnosis-text.ts';
 import { jsonText } from './render/json.ts';
 import { hang, wrap } from './render/layout.ts';
+import { lookedAtLines } from './render/looked-at.ts';
 import { outcomeText, planText } from './render/plan-text.ts';
 import { progressOn } from './render/progress.ts';
 import { exact, type Style, styleOf } from './render/style.ts';
@@ -51,10 +52,12 @@ export async function healNode(patient: Patient, options: PlanOptions, talk: Con
   const { undoes } = patient;
   const half = halfWritten(entries);
   const taken = undoes === undefined ? {} : { undoes };
-  const report = { format: 'sandwarden.heal/1', verdict: diagnosis.verdict, ...taken, plan } as const;
+  const { verdict, lookedAt } = diagnosis;
+  const choice = lookedAt === undefined ? {} : { lookedAt };
+  const report = { format: 'sandwarden.heal/1', verdict, ...choice, ...taken, plan } as const;
   const showPlan = () => {
-    const text = `${verdictLines(diagnosis, style).join('\n')}\n\n${planText(plan, style)}`;
-    (json ? io.stderr : io.stdout).write(text);
+    const head = [...verdictLines(diagnosis, style), ...lookedAtLines(diagnosis, style)];
+    (json ? io.stderr : io.stdout).write(`${head.join('\n')}\n\n${planText(plan, style)}`);
   };
   const end = (exitCode: ExitCode, outcome: Outcome | null, why: string): ExitCode => {
     if (json) io.stdout.write(jsonText({ ...report, outcome, exitCode, why }));

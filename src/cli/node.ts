@@ -11,6 +11,7 @@ import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
 import type { Patient } from './healing.ts';
 import { credentialsOf, openEyes } from './look.ts';
+import { lookedAtSentence } from './render/looked-at.ts';
 import { storageOverKube } from './storage-world.ts';
 import { worldOverCri } from './world.ts';
 
@@ -55,7 +56,7 @@ export async function openNode(args: Args, env: Io['env'], options: PlanOptions)
 }
 
 /** Why the sandboxes could not be listed, as an error. */
-function blind({ snapshot: { sandboxes, runtime } }: Look): SandwardenError {
+function blind({ snapshot: { sandboxes, runtime }, diagnosis }: Look): SandwardenError {
   const cause = [sandboxes, runtime].find((each) => !each.known);
   if (!cause || cause.known || cause.code === 'ERR_NOT_ASKED') {
     // No socket was found, and a moment later there was one.
@@ -63,5 +64,7 @@ function blind({ snapshot: { sandboxes, runtime } }: Look): SandwardenError {
       hint: "Run 'sandwarden heal' again.",
     });
   }
-  return new SandwardenError(cause.code, cause.message, { hint: cause.hint });
+  const choice = lookedAtSentence(diagnosis.lookedAt);
+  const hint = choice === undefined ? cause.hint : `${cause.hint} ${choice}`;
+  return new SandwardenError(cause.code, cause.message, { hint });
 }

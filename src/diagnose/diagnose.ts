@@ -27,7 +27,16 @@ export function diagnose(snapshot: Snapshot): Diagnosis {
     chain: buildChain(facts, findings),
     findings,
     gaps: gapsOf(facts),
+    ...lookedAt(snapshot),
   };
+}
+
+/** Nothing where there was one socket. A file of an earlier version has the others only where the runtime answered. */
+function lookedAt({ endpoint, runtime }: Snapshot): Pick<Diagnosis, 'lookedAt'> {
+  if (endpoint !== undefined) return { lookedAt: endpoint };
+  if (!runtime.known || runtime.value.otherEndpoints.length === 0) return {};
+  const { endpoint: taken, endpointFrom: from, otherEndpoints: others } = runtime.value;
+  return { lookedAt: { endpoint: taken, from, others } };
 }
 
 /** Errors count even where much is unknown; without the runtime's listing and without an error nothing was observed. */

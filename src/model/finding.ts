@@ -1,3 +1,4 @@
+import type { EndpointInfo } from './node.ts';
 import type { Moment } from './records.ts';
 import type { SnapshotSource } from './snapshot.ts';
 
@@ -87,4 +88,6 @@ export interface Diagnosis {
   /** Ordered: errors first, then by code and object. */
   readonly findings: readonly Finding[];
   readonly gaps: readonly Gap[];
+  /** Which runtime this is about, where there was more than one to look at. */
+  readonly lookedAt?: EndpointInfo;
 }

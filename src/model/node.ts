@@ -47,6 +47,14 @@ export interface KubeletFacts {
   readonly versionFrom?: string;
 }
 
+/** Which socket was looked at, why, and which other ones are live too. */
+export interface EndpointInfo {
+  readonly endpoint: string;
+  /** How it was chosen, e.g. `--runtime-endpoint`, `/etc/crictl.yaml`, `known socket`. */
+  readonly from: string;
+  readonly others: readonly string[];
+}
+
 /** The container runtime behind the CRI socket. */
 export interface RuntimeFacts {
   readonly endpoint: string;

@@ -5,6 +5,7 @@ import type { KernelLog } from './kernel.ts';
 import type {
   Boot,
   ClockFacts,
+  EndpointInfo,
   KubeletFacts,
   NodeFacts,
   Pod,
@@ -33,6 +34,8 @@ export interface Snapshot {
   readonly clock: Observed<ClockFacts>;
   readonly boots: Observed<readonly Boot[]>;
   readonly runtime: Observed<RuntimeFacts>;
+  /** Which socket was looked at, where another one is live too; absent where there was no choice. */
+  readonly endpoint?: EndpointInfo;
   readonly runtimeUnit: Observed<UnitFacts>;
   readonly sandboxes: Observed<readonly Sandbox[]>;
   readonly containers: Observed<readonly Container[]>;

@@ -1,20 +1,13 @@
 import { bool, parseInfo, type RecordOf, record, text } from '../cri/info.ts';
 import type { CriReader, CriStatus, CriVersion } from '../cri/types.ts';
 import { limits } from '../model/limits.ts';
-import type { RuntimeFacts } from '../model/node.ts';
+import type { EndpointInfo, RuntimeFacts } from '../model/node.ts';
 import { known, type Observed, valueOr } from '../model/observed.ts';
 import type { KubeletLog, NameHeld } from '../model/records.ts';
 import type { HandlerSettings, RuntimeHandler } from '../model/runtime-config.ts';
 import type { Container, Sandbox, SandboxDetail } from '../model/sandbox.ts';
 import { inParallel } from './pool.ts';
 import { observed, unknownFrom } from './unknown.ts';
-
-/** Which socket was taken, why, and which other ones are live too. */
-export interface EndpointInfo {
-  readonly endpoint: string;
-  readonly from: string;
-  readonly others: readonly string[];
-}
 
 export interface CriObservation {
   readonly runtime: Observed<RuntimeFacts>;

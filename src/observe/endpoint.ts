@@ -3,8 +3,8 @@ import * as net from 'node:net';
 import { socketPath } from '../cri/connect.ts';
 import { SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
+import type { EndpointInfo } from '../model/node.ts';
 import { safeText } from '../model/safe-text.ts';
-import type { EndpointInfo } from './cri.ts';
 import { isErrno, readText } from './read-file.ts';
 
 /** The sockets that are tried where nothing names one, in this order. */

@@ -8,6 +8,7 @@ import type { KernelLog } from '../model/kernel.ts';
 import type {
   Boot,
   ClockFacts,
+  EndpointInfo,
   KubeletFacts,
   NodeFacts,
   Pod,
@@ -26,7 +27,7 @@ import { observeClock } from './clock.ts';
 import { observeKubeletConfig } from './config/kubelet.ts';
 import { observeConfigs } from './config/look.ts';
 import { readContainerEvents } from './container-events.ts';
-import { type CriObservation, type EndpointInfo, needsDetail, observeCri, readDetails } from './cri.ts';
+import { type CriObservation, needsDetail, observeCri, readDetails } from './cri.ts';
 import { observeStorage } from './csi/look.ts';
 import { findEndpoint } from './endpoint.ts';
 import { observeProcesses } from './holders.ts';
@@ -219,7 +220,7 @@ async function chooseEndpoint(options: ObserveOptions): Promise<ChosenEndpoint> 
   return { endpoint: found, socket: found.known ? pathOf(found.value.endpoint) : undefined };
 }
 
-type RuntimeLook = CriObservation & Pick<Snapshot, 'details' | 'containerEvents' | 'refusals'>;
+type RuntimeLook = CriObservation & Pick<Snapshot, 'endpoint' | 'details' | 'containerEvents' | 'refusals'>;
 
 /** The runtime, its listings, and what is asked once the listings and kubelet's log are there. */
 async function lookAtRuntime(
@@ -260,10 +261,13 @@ async function lookAtRuntime(
   }
 }
 
-/** An error of a socket says who named that socket. */
-function withOrigin(seen: CriObservation, { from }: EndpointInfo): CriObservation {
-  if (seen.runtime.known || !seen.runtime.code.startsWith('ERR_SOCKET_')) return seen;
-  return { ...seen, runtime: { ...seen.runtime, message: `${seen.runtime.message} (named by: ${from})` } };
+/** The choice is told where there was one; an error of a socket says who named that socket. */
+function withOrigin(seen: CriObservation, info: EndpointInfo): CriObservation & Pick<Snapshot, 'endpoint'> {
+  const { runtime } = seen;
+  const isChoice = info.others.length > 0;
+  const told = isChoice ? { ...seen, endpoint: info } : seen;
+  if (runtime.known || !runtime.code.startsWith('ERR_SOCKET_')) return told;
+  return { ...told, runtime: { ...runtime, message: `${runtime.message} (named by: ${info.from})` } };
 }
 
 /** The pods of this machine by the API; whose node facts are not this machine's is not this machine. */

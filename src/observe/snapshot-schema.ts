@@ -32,6 +32,7 @@ const boot = v.object({
   lastNs: big,
   end: v.picklist(['clean', 'unclean', 'running', 'unknown']),
 });
+const endpoint = v.object({ endpoint: text, from: text, others: v.array(text) });
 const runtime = v.object({
   endpoint: text,
   endpointFrom: text,
@@ -267,6 +268,7 @@ export const snapshotSchema = v.object({
   clock: observed(clock),
   boots: observed(v.array(boot)),
   runtime: observed(runtime),
+  endpoint: optional(endpoint),
   runtimeUnit: observed(unit),
   sandboxes: observed(v.array(sandbox)),
   containers: observed(v.array(container)),

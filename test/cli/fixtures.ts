@@ -152,7 +152,23 @@ export const unobservable: Diagnosis = {
   ],
 };
 
-export const diagnoses = { sick, healthy, healthyWithGaps, many, hostile, unobservable };
+const ofTwo = {
+  endpoint: 'unix:///run/containerd/containerd.sock',
+  from: 'known socket',
+  others: ['unix:///run/crio/crio.sock'],
+};
+
+/** Nodes on which more than one runtime lives. */
+export const healthyOfTwo: Diagnosis = { ...healthyWithGaps, lookedAt: ofTwo };
+export const unobservableOfThree: Diagnosis = {
+  ...unobservable,
+  lookedAt: { ...ofTwo, others: ['unix:///run/k0s/containerd.sock', ...ofTwo.others] },
+};
+
+export const diagnoses = {
+  ...{ sick, healthy, healthyWithGaps, many, hostile, unobservable },
+  ...{ healthyOfTwo, unobservableOfThree },
+};
 
 function removal(pod: string, sandboxId: string): Action {
   return {

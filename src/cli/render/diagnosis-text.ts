@@ -1,5 +1,6 @@
 import type { Diagnosis, Evidence, Finding, Gap, Link, Severity } from '../../model/finding.ts';
 import { hang, wrap } from './layout.ts';
+import { lookedAtLines } from './looked-at.ts';
 import { sourceNames } from './sources.ts';
 import { exact, marksOf, type Paint, paint, type Style, shown } from './style.ts';
 import { formatSpan, formatWhen } from './time.ts';
@@ -21,7 +22,10 @@ export function diagnosisText(diagnosis: Diagnosis, style: Style, show: Show): s
   if (diagnosis.state !== 'healthy') lines.push(...chainLines(diagnosis.chain, style));
   for (const group of byCode(visible)) lines.push('', ...groupLines(group, style, show === 'all'));
   lines.push(...gapLines(diagnosis, style, visible.length > 0 || show === 'all' || show === 'info'));
-  if (diagnosis.state !== 'healthy' || visible.length > 0) lines.push(...closingLines(diagnosis, visible, style, show));
+  const isBrief = diagnosis.state === 'healthy' && visible.length === 0;
+  const lookedAt = lookedAtLines(diagnosis, style);
+  if (lookedAt.length > 0) lines.push(...(isBrief ? lookedAt : ['', ...lookedAt]));
+  if (!isBrief) lines.push(...closingLines(diagnosis, visible, style, show));
   return `${lines.join('\n')}\n`;
 }
 

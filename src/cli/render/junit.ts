@@ -1,6 +1,7 @@
 import type { Rule } from '../../diagnose/rule.ts';
 import type { Diagnosis, Finding } from '../../model/finding.ts';
 import { safeText } from '../../model/safe-text.ts';
+import { lookedAtSentence } from './looked-at.ts';
 import { sourceNames } from './sources.ts';
 
 /**
@@ -18,6 +19,7 @@ export function junitText(
   const quiet = catalogue.filter((rule) => !found.has(rule.code));
   const failures = findings.filter(fails).length;
   const { gaps } = diagnosis;
+  const lookedAt = lookedAtSentence(diagnosis.lookedAt);
   const errors = diagnosis.state === 'unobservable' ? 1 : 0;
   const tests = findings.length + quiet.length + gaps.length + errors;
   const counts = attributes({ tests, failures, errors, skipped: gaps.length });
@@ -28,6 +30,7 @@ export function junitText(
     '    <properties>',
     `      <property ${attributes({ name: 'verdict', value: diagnosis.verdict })}/>`,
     `      <property ${attributes({ name: 'state', value: diagnosis.state })}/>`,
+    ...(lookedAt === undefined ? [] : [`      <property ${attributes({ name: 'lookedAt', value: lookedAt })}/>`]),
     '    </properties>',
   ];
   if (errors > 0) {

@@ -3,6 +3,7 @@ import type { Diagnosis, Finding, Severity } from '../../model/finding.ts';
 import { safeText } from '../../model/safe-text.ts';
 import { version } from '../../model/version.ts';
 import { jsonText } from './json.ts';
+import { lookedAtSentence } from './looked-at.ts';
 import { sentence } from './sentence.ts';
 import { sourceNames } from './sources.ts';
 
@@ -23,9 +24,9 @@ export function sarifText(diagnosis: Diagnosis, findings: readonly Finding[], ca
         invocations: [
           {
             executionSuccessful: diagnosis.state !== 'unobservable',
-            toolExecutionNotifications: diagnosis.gaps.map((gap) => ({
+            toolExecutionNotifications: notesOf(diagnosis).map((text) => ({
               level: 'note',
-              message: { text: safeText(`Not looked at: ${sourceNames[gap.source]}: ${gap.message}`) },
+              message: { text: safeText(text) },
             })),
           },
         ],
@@ -34,6 +35,12 @@ export function sarifText(diagnosis: Diagnosis, findings: readonly Finding[], ca
       },
     ],
   });
+}
+
+function notesOf({ gaps, lookedAt }: Diagnosis): string[] {
+  const choice = lookedAtSentence(lookedAt);
+  const missing = gaps.map((gap) => `Not looked at: ${sourceNames[gap.source]}: ${gap.message}`);
+  return choice === undefined ? missing : [...missing, choice];
 }
 
 const levels = { error: 'error', warning: 'warning', info: 'note' } as const satisfies Record<Severity, string>;

@@ -109,7 +109,7 @@ async function endpointOf(flag: string | undefined, env: Io['env']): Promise<End
     return await findEndpoint({ env, ...(flag === undefined ? {} : { flag }) });
   } catch (error) {
     // Not a failure of the command: the look reports it among what it found.
-    if (isSandwardenError(error, 'ERR_SOCKET_MISSING')) return undefined;
+    if (isSandwardenError(error, 'ERR_SOCKET_MISSING', 'ERR_SOCKET_NOT_CRI')) return undefined;
     throw error;
   }
 }

@@ -14,6 +14,8 @@ export const limits = {
   criWriteTimeoutMs: 120_000,
   /** Deadline of the connection to a socket. */
   connectTimeoutMs: 3_000,
+  /** Deadline of the Version that tells whether one of several live sockets speaks CRI; one that hangs may. */
+  endpointProbeTimeoutMs: 3_000,
   /** Largest answer taken from a CRI socket: 10,000 sandboxes with their annotations fit in a tenth of it. */
   criMessageBytes: 64 * 1024 * 1024,
   /** Reads of single sandboxes and containers in flight at once. */

@@ -53,6 +53,8 @@ export interface EndpointInfo {
   /** How it was chosen, e.g. `--runtime-endpoint`, `/etc/crictl.yaml`, `known socket`. */
   readonly from: string;
   readonly others: readonly string[];
+  /** Known sockets before it that are live and do not speak CRI, and how that showed; absent where there was none. */
+  readonly passedOver?: readonly { readonly endpoint: string; readonly why: string }[];
 }
 
 /** The container runtime behind the CRI socket. */

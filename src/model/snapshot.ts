@@ -34,7 +34,7 @@ export interface Snapshot {
   readonly clock: Observed<ClockFacts>;
   readonly boots: Observed<readonly Boot[]>;
   readonly runtime: Observed<RuntimeFacts>;
-  /** Which socket was looked at, where another one is live too; absent where there was no choice. */
+  /** Which socket was looked at, where another one is live too or was passed over; absent where there was no choice. */
   readonly endpoint?: EndpointInfo;
   readonly runtimeUnit: Observed<UnitFacts>;
   readonly sandboxes: Observed<readonly Sandbox[]>;

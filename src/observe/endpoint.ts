@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import * as net from 'node:net';
-import { socketPath } from '../cri/connect.ts';
+import { connectCri, socketPath } from '../cri/connect.ts';
 import { SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import type { EndpointInfo } from '../model/node.ts';
@@ -33,9 +33,12 @@ export interface EndpointOptions {
 
 /**
  * Which socket to talk to: the flag, `CONTAINER_RUNTIME_ENDPOINT`, the crictl files, the known sockets.
- * What names a socket wins even where that socket is dead; of the known sockets the first live one is taken (one that
- * accepts connections) and the other live ones are in `others`; is none live, the first that is there.
- * Throws ERR_SOCKET_MISSING with what was tried, ERR_CONFIG for a broken file, ERR_USAGE for an endpoint that is none.
+ * What names a socket wins even where that socket is dead. Of the known sockets the first live one is taken (one that
+ * accepts connections) and the other live ones are in `others`; is none live, the first that is there. Only where
+ * several live are they asked for their Version, in their order, until one may be a CRI runtime: Docker's containerd
+ * serves none.
+ * Throws ERR_SOCKET_MISSING with what was tried, ERR_SOCKET_NOT_CRI where none of several is one, ERR_CONFIG for a
+ * broken file, ERR_USAGE for an endpoint that is none.
  */
 export async function findEndpoint(options: EndpointOptions = {}): Promise<EndpointInfo> {
   const { flag, env = {}, root = '' } = options;
@@ -44,12 +47,12 @@ export async function findEndpoint(options: EndpointOptions = {}): Promise<Endpo
     checkEndpoint(named.endpoint, named.from);
     return { ...named, others: [] };
   }
-  const states = await Promise.all(
-    knownSockets.map(async ({ path }) => ({ path: `${root}${path}`, state: await socketState(`${root}${path}`) })),
-  );
-  const live = states.filter((each) => each.state === 'live');
-  const chosen = live[0] ?? states.find((each) => each.state === 'there');
-  if (!chosen) {
+  const states = await Promise.all(knownSockets.map(({ path }) => socketState(`${root}${path}`)));
+  const live = unique(states.filter((each) => each.state === 'live')).map((each) => `unix://${each.path}`);
+  const there = states.filter((each) => each.state === 'there').map((each) => `unix://${each.path}`);
+  const chosen = live.length > 1 ? await chooseLive(live, there) : { endpoint: live[0] ?? there[0], others: [] };
+  const { endpoint } = chosen;
+  if (endpoint === undefined) {
     const tried = knownSockets.map(({ path, of }) => `${path} (${of})`).join(', ');
     throw new SandwardenError(
       'ERR_SOCKET_MISSING',
@@ -59,11 +62,39 @@ export async function findEndpoint(options: EndpointOptions = {}): Promise<Endpo
       },
     );
   }
-  return {
-    endpoint: `unix://${chosen.path}`,
-    from: 'known socket',
-    others: live.slice(1).map((each) => `unix://${each.path}`),
-  };
+  return { ...chosen, endpoint, from: 'known socket' };
+}
+
+/** The first of several live sockets that is not known to speak something else than CRI. */
+async function chooseLive(live: readonly string[], dead: readonly string[]): Promise<Omit<EndpointInfo, 'from'>> {
+  const passedOver: { endpoint: string; why: string }[] = [];
+  for (const [index, endpoint] of live.entries()) {
+    const notCri = await whyNotCri(endpoint);
+    if (notCri === undefined) {
+      return { endpoint, others: live.slice(index + 1), ...(passedOver.length > 0 ? { passedOver } : {}) };
+    }
+    passedOver.push({ endpoint, why: notCri });
+  }
+  const down = dead.length === 0 ? '' : ` Of ${dead.join(', ')} only the socket is there, which does not accept.`;
+  throw new SandwardenError(
+    'ERR_SOCKET_NOT_CRI',
+    `none of the known sockets that are live speaks CRI: ${passedOver.map((each) => each.why).join('; ')}`,
+    { hint: `Start the runtime, or name its socket with --runtime-endpoint.${down}` },
+  );
+}
+
+/** What showed that it does not speak CRI; undefined where it does, or where it may (it hangs, it fails). */
+async function whyNotCri(endpoint: string): Promise<string | undefined> {
+  const cri = connectCri(endpoint, { readTimeoutMs: limits.endpointProbeTimeoutMs });
+  try {
+    await cri.version();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof SandwardenError)) throw error;
+    return error.code === 'ERR_SOCKET_NOT_CRI' ? error.message : undefined;
+  } finally {
+    cri.close();
+  }
 }
 
 /** The runtime-endpoint in a crictl.yaml, or undefined where it names none. Throws ERR_CONFIG with file and line. */
@@ -120,20 +151,35 @@ function checkEndpoint(endpoint: string, from: string): void {
   }
 }
 
-/** `there`: a socket that does not accept us, be it dead or forbidden. */
-async function socketState(path: string): Promise<'live' | 'there' | 'none'> {
+interface SocketState {
+  readonly path: string;
+  /** `there`: a socket that does not accept us, be it dead or forbidden. */
+  readonly state: 'live' | 'there' | 'none';
+  /** The same for every path that leads to one socket. */
+  readonly inode?: string;
+}
+
+/** Without those that are another path of an earlier one: a link at containerd's own path is common with k3s. */
+function unique(states: readonly SocketState[]): SocketState[] {
+  return states.filter(({ inode }, index) => states.findIndex((each) => each.inode === inode) === index);
+}
+
+async function socketState(path: string): Promise<SocketState> {
+  let inode: string;
   try {
-    if (!(await stat(path)).isSocket()) return 'none';
+    const found = await stat(path);
+    if (!found.isSocket()) return { path, state: 'none' };
+    inode = `${found.dev}:${found.ino}`;
   } catch (error) {
     if (!isErrno(error)) throw error;
-    return error.code === 'EACCES' ? 'there' : 'none';
+    return { path, state: error.code === 'EACCES' ? 'there' : 'none' };
   }
   return new Promise((resolve) => {
     const socket = net.connect(path);
     const end = (state: 'live' | 'there') => {
       clearTimeout(timer);
       socket.destroy();
-      resolve(state);
+      resolve({ path, state, inode });
     };
     const timer = setTimeout(() => end('there'), limits.connectTimeoutMs);
     socket.once('connect', () => end('live'));

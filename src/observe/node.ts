@@ -264,7 +264,7 @@ async function lookAtRuntime(
 /** The choice is told where there was one; an error of a socket says who named that socket. */
 function withOrigin(seen: CriObservation, info: EndpointInfo): CriObservation & Pick<Snapshot, 'endpoint'> {
   const { runtime } = seen;
-  const isChoice = info.others.length > 0;
+  const isChoice = info.others.length > 0 || info.passedOver !== undefined;
   const told = isChoice ? { ...seen, endpoint: info } : seen;
   if (runtime.known || !runtime.code.startsWith('ERR_SOCKET_')) return told;
   return { ...told, runtime: { ...runtime, message: `${runtime.message} (named by: ${info.from})` } };

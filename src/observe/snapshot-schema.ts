@@ -32,7 +32,12 @@ const boot = v.object({
   lastNs: big,
   end: v.picklist(['clean', 'unclean', 'running', 'unknown']),
 });
-const endpoint = v.object({ endpoint: text, from: text, others: v.array(text) });
+const endpoint = v.object({
+  endpoint: text,
+  from: text,
+  others: v.array(text),
+  passedOver: optional(v.array(v.object({ endpoint: text, why: text }))),
+});
 const runtime = v.object({
   endpoint: text,
   endpointFrom: text,

@@ -165,9 +165,26 @@ export const unobservableOfThree: Diagnosis = {
   lookedAt: { ...ofTwo, others: ['unix:///run/k0s/containerd.sock', ...ofTwo.others] },
 };
 
+export const healthyBehindAnother: Diagnosis = {
+  ...healthy,
+  lookedAt: {
+    endpoint: 'unix:///run/crio/crio.sock',
+    from: 'known socket',
+    others: [],
+    passedOver: [
+      {
+        endpoint: 'unix:///run/containerd/containerd.sock',
+        why:
+          'what listens on unix:///run/containerd/containerd.sock does not serve CRI v1 ' +
+          '(unknown service runtime.v1.RuntimeService)',
+      },
+    ],
+  },
+};
+
 export const diagnoses = {
   ...{ sick, healthy, healthyWithGaps, many, hostile, unobservable },
-  ...{ healthyOfTwo, unobservableOfThree },
+  ...{ healthyOfTwo, healthyBehindAnother, unobservableOfThree },
 };
 
 function removal(pod: string, sandboxId: string): Action {

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { describe, test } from 'node:test';
+import { Code, ConnectError } from '@connectrpc/connect';
 import { crictlFiles } from '../../src/observe/endpoint.ts';
 import { fakeCri, fakeSocket, type Handlers } from '../helpers/fake-cri.ts';
 import { tempDir } from '../helpers/temp.ts';
@@ -21,6 +22,17 @@ const serving: Handlers = {
   status: () => ({ status: { conditions: ['RuntimeReady', 'NetworkReady'].map((type) => ({ type, status: true })) } }),
   listPodSandbox: () => ({ items: [] }),
   listContainers: () => ({ containers: [] }),
+};
+// grpc-go of a service that nobody registered: containerd with CRI disabled, as Docker installs it.
+const refuse = () => {
+  throw new ConnectError('unknown service runtime.v1.RuntimeService', Code.Unimplemented);
+};
+const notServed: Handlers = {
+  version: refuse,
+  status: refuse,
+  runtimeConfig: refuse,
+  listPodSandbox: refuse,
+  listContainers: refuse,
 };
 const taken = `Looked at unix://${containerd} (known socket); unix://${crio} is live too: '--runtime-endpoint' names another.`;
 
@@ -93,6 +105,38 @@ describe('two live sockets', { skip }, () => {
 function unwrapped(text: string): string {
   return text.replaceAll(/\s+/g, ' ');
 }
+
+describe('a live socket that is not CRI', { skip }, () => {
+  test('hides no runtime behind it: check and heal take that one and say why', async () => {
+    await using node = await run();
+    await using _ = await node.fake(containerd, notServed);
+    await using __ = await node.fake(crio, serving);
+    const checked = await node.sandwarden('check');
+    const says = `Looked at unix://${crio} (known socket), because what listens on unix://${containerd} does not serve CRI v1`;
+    assert.ok(unwrapped(checked.stdout).includes(says), checked.stdout);
+    assert.doesNotMatch(checked.stdout, /Nothing could be observed/);
+    const healed = await node.sandwarden('heal', '--dry-run', '-o', 'json');
+    const { lookedAt } = JSON.parse(healed.stdout);
+    assert.deepEqual([lookedAt.endpoint, lookedAt.passedOver[0].endpoint], [`unix://${crio}`, `unix://${containerd}`]);
+    const named = await node.sandwarden('check', '--runtime-endpoint', containerd);
+    assert.equal(named.code, 69, named.stdout);
+    assert.match(named.stdout, /^Nothing could be observed: what listens on .* does not serve CRI v1/);
+  });
+
+  test('where none of them is CRI, check and heal name them all and end with 69', async () => {
+    await using node = await run();
+    await using _ = await node.fake(containerd, notServed);
+    await using __ = await node.fake(crio, notServed);
+    for (const { code, stdout, stderr } of [await node.sandwarden('check'), await node.sandwarden('heal', '--yes')]) {
+      assert.equal(code, 69, stdout + stderr);
+      const text = unwrapped(stdout + stderr);
+      assert.match(
+        text,
+        /none of the known sockets that are live speaks CRI: .*containerd\.sock .*; .*crio\.sock does not/,
+      );
+    }
+  });
+});
 
 /** A /run of its own. */
 async function run() {

@@ -1,17 +1,24 @@
 // Goal: the socket is chosen in the documented order, and the choice says where it came from.
 // Method: a root directory of the test's own with sockets that live, are dead, or are files.
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { describe, it } from 'node:test';
+import { Code, ConnectError } from '@connectrpc/connect';
 import fc from 'fast-check';
 import { isSandwardenError, SandwardenError } from '../../src/model/errors.ts';
 import { findEndpoint, knownSockets, parseCrictlYaml } from '../../src/observe/endpoint.ts';
-import { fakeSocket } from '../helpers/fake-cri.ts';
+import { leaveDeadSocket } from '../helpers/dead-socket.ts';
+import { fakeCri, fakeSocket, type Handlers } from '../helpers/fake-cri.ts';
 import { runs } from '../helpers/fuzz.ts';
 import { tempDir } from '../helpers/temp.ts';
 
 const [containerd, k3s] = knownSockets.map((each) => each.path);
+const crio = '/run/crio/crio.sock';
+const answering: Handlers = { version: () => ({ runtimeName: 'fake', runtimeVersion: '1', runtimeApiVersion: 'v1' }) };
+// grpc-go of a service that nobody registered: containerd with CRI disabled, as Docker installs it.
+const notServed: Handlers = { version: throwing(Code.Unimplemented, 'unknown service runtime.v1.RuntimeService') };
 
 describe('findEndpoint', () => {
   it('prefers the flag, then the variable, then the files, then the sockets', async () => {
@@ -35,12 +42,95 @@ describe('findEndpoint', () => {
   it('takes the first live socket and names the others; a dead one only where none lives', async () => {
     await using dir = await tempDir();
     const root = dir.path;
-    await using second = await socket(`${root}${k3s}`);
-    await using third = await socket(`${root}/run/crio/crio.sock`);
+    await mkdir(dirname(`${root}${containerd}`), { recursive: true });
+    await leaveDeadSocket(`${root}${containerd}`);
+    const dead = await findEndpoint({ root });
+    assert.deepEqual(dead, { endpoint: `unix://${root}${containerd}`, from: 'known socket', others: [] });
+    await using second = await cri(`${root}${k3s}`, answering);
+    await using third = await cri(`${root}${crio}`, answering);
     const found = await findEndpoint({ root });
-    assert.deepEqual([found.endpoint, found.others], [`unix://${root}${k3s}`, [`unix://${root}/run/crio/crio.sock`]]);
+    const others = [`unix://${root}${crio}`];
+    assert.deepEqual(found, { endpoint: `unix://${root}${k3s}`, from: 'known socket', others });
     void second;
     void third;
+  });
+
+  it('passes over live ones that do not speak CRI, and says what showed it', async () => {
+    await using dir = await tempDir();
+    const root = dir.path;
+    await using docker = await cri(`${root}${containerd}`, notServed);
+    await using web = await socket(`${root}${k3s}`, (peer) => peer.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    await using third = await cri(`${root}${crio}`, answering);
+    const { endpoint, others, passedOver } = await findEndpoint({ root });
+    assert.deepEqual([endpoint, others], [`unix://${root}${crio}`, []]);
+    assert.deepEqual(
+      passedOver?.map((each) => each.endpoint),
+      [`unix://${root}${containerd}`, `unix://${root}${k3s}`],
+    );
+    const words = passedOver?.map((each) => each.why).join('\n') ?? '';
+    assert.match(words, /containerd\.sock does not serve CRI v1 \(unknown service.*\n.*k3s.* does not speak gRPC/);
+    void [docker, web, third];
+  });
+
+  it('takes one that may be CRI: it is starting, it fails, it does not answer in time', async () => {
+    const failures: [string, () => never][] = [
+      ['starting', throwing(Code.Unavailable, 'server is not initialized yet: unavailable')],
+      ['failing', throwing(Code.Internal, 'disk on fire')],
+      ['late', throwing(Code.DeadlineExceeded, 'context deadline exceeded')],
+    ];
+    for (const [title, version] of failures) {
+      await using dir = await tempDir();
+      await using first = await cri(`${dir.path}${containerd}`, { version });
+      await using second = await cri(`${dir.path}${crio}`, answering);
+      const { endpoint, passedOver } = await findEndpoint({ root: dir.path });
+      assert.deepEqual([endpoint, passedOver], [`unix://${dir.path}${containerd}`, undefined], title);
+      void [first, second];
+    }
+  });
+
+  it('where none of several speaks CRI names them all, and what only is there', async () => {
+    await using dir = await tempDir();
+    const root = dir.path;
+    await using first = await cri(`${root}${containerd}`, notServed);
+    await using second = await cri(`${root}${k3s}`, notServed);
+    await mkdir(dirname(`${root}${crio}`), { recursive: true });
+    await leaveDeadSocket(`${root}${crio}`);
+    await assert.rejects(findEndpoint({ root }), (error) => {
+      assert.ok(isSandwardenError(error, 'ERR_SOCKET_NOT_CRI'));
+      assert.ok(
+        error.message.includes(`${root}${containerd}`) && error.message.includes(`${root}${k3s}`),
+        error.message,
+      );
+      assert.ok(error.hint.includes(`${root}${crio}`) && error.hint.includes('--runtime-endpoint'), error.hint);
+      return true;
+    });
+    void [first, second];
+  });
+
+  it('asks nothing of a runtime that lives alone, or that somebody named', async () => {
+    await using dir = await tempDir();
+    const root = dir.path;
+    let bytes = 0;
+    await using alone = await socket(
+      `${root}${containerd}`,
+      (peer) => void peer.on('data', (got) => (bytes += got.length)),
+    );
+    assert.equal((await findEndpoint({ root })).endpoint, `unix://${root}${containerd}`);
+    await using second = await cri(`${root}${crio}`, answering);
+    const flag = `unix://${root}${containerd}`;
+    assert.deepEqual(await findEndpoint({ root, flag }), { endpoint: flag, from: '--runtime-endpoint', others: [] });
+    assert.equal(bytes, 0);
+    void [alone, second];
+  });
+
+  it('counts a link to the socket of another path once', async () => {
+    await using dir = await tempDir();
+    const root = dir.path;
+    await using only = await cri(`${root}${k3s}`, answering);
+    await mkdir(dirname(`${root}${containerd}`), { recursive: true });
+    await symlink(`${root}${k3s}`, `${root}${containerd}`);
+    assert.deepEqual((await findEndpoint({ root })).others, []);
+    void only;
   });
 
   it('says what was tried where nothing is there', async () => {
@@ -114,9 +204,20 @@ describe('parseCrictlYaml', () => {
   });
 });
 
-async function socket(path: string): Promise<AsyncDisposable> {
+async function socket(path: string, onConnection: (peer: Socket) => void = () => {}): Promise<AsyncDisposable> {
   await mkdir(dirname(path), { recursive: true });
-  return fakeSocket(path, () => {});
+  return fakeSocket(path, onConnection);
+}
+
+async function cri(path: string, handlers: Handlers): Promise<AsyncDisposable> {
+  await mkdir(dirname(path), { recursive: true });
+  return fakeCri(path, handlers);
+}
+
+function throwing(code: Code, words: string): () => never {
+  return () => {
+    throw new ConnectError(words, code);
+  };
 }
 
 async function put(path: string, text: string): Promise<void> {

@@ -6,9 +6,12 @@ import { exact, paint, type Style } from './style.ts';
 /** Which of several runtimes was looked at and why, in one sentence; undefined where there was one. */
 export function lookedAtSentence(lookedAt: EndpointInfo | undefined): string | undefined {
   if (lookedAt === undefined) return undefined;
-  const { endpoint, from, others } = lookedAt;
+  const { endpoint, from, others, passedOver = [] } = lookedAt;
+  const because = passedOver.length === 0 ? '' : `, because ${passedOver.map((each) => each.why).join(', and ')}`;
+  const taken = `Looked at ${endpoint} (${from})${because}`;
+  if (others.length === 0) return `${taken}.`;
   const live = `${others.join(', ')} ${others.length === 1 ? 'is' : 'are'} live too`;
-  return `Looked at ${endpoint} (${from}); ${live}: '--runtime-endpoint' names another.`;
+  return `${taken}; ${live}: '--runtime-endpoint' names another.`;
 }
 
 /** That sentence as lines of a report; none where there was one runtime. */

@@ -11,11 +11,17 @@ export const sw701: Rule = {
   name: 'runtime-down',
   title: 'The container runtime does not answer',
   severity: 'error',
-  says: 'the CRI socket is missing, refuses, hangs, or answers that the server is not initialized yet',
+  says:
+    'the CRI socket refuses, hangs, or answers that it is not initialized yet; or it is missing, and kubelet runs, ' +
+    "the runtime's unit is not inactive, or its log has a fatal line",
   explanation: `kubelet does everything through the runtime's socket. A socket file that refuses connections is what a
 killed daemon leaves behind; a missing one is a daemon that never started or stopped cleanly; \`server is not
 initialized yet\` is one that is still recovering its sandboxes, which takes seconds on a good disk and minutes on a bad
-one.`,
+one.
+
+A missing socket by itself is no finding, because a machine without a runtime has none either. It is one where kubelet
+runs, where the runtime's unit is in any state but inactive (it runs, starts, stops or has failed), or where the
+runtime's log of this boot has a fatal line. Else \`check\` says that nothing could be observed, and ends with 69.`,
   evidence: 'the error of the socket, the state of the unit, the last fatal line of the log',
   remedy: { tier: 'none', text: 'By cause: the last fatal line of the log says why it does not come up.' },
   sources: ['containerd internal/cri/server/service.go, cri.go (initialized); connect(2)'],

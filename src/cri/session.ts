@@ -117,7 +117,9 @@ function greet(path: string, timeoutMs: number): Promise<http2.ClientHttp2Sessio
     // This listener stays for the session's life: an error without a listener would end the process.
     session.on('error', (error: NodeJS.ErrnoException) => {
       if (greeted) return;
-      fail(error.code?.startsWith('ERR_HTTP2') ? new ConnectionFault('not-http2', error) : named(error, path));
+      // Closed with our preface unread, or before it was written: unix(7) says that with an error.
+      if (error.code === 'ECONNRESET' || error.code === 'EPIPE') fail(new ConnectionFault('hung-up', error));
+      else fail(error.code?.startsWith('ERR_HTTP2') ? new ConnectionFault('not-http2', error) : named(error, path));
     });
     session.once('close', () => {
       if (!greeted) fail(new ConnectionFault('hung-up'));

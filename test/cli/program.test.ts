@@ -11,7 +11,7 @@ import { unknown } from '../../src/model/observed.ts';
 import { isSafeText } from '../../src/model/safe-text.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { encodeSnapshot } from '../../src/observe/snapshot-file.ts';
-import { fakeCri, fakeSocket } from '../helpers/fake-cri.ts';
+import { fakeCri, fakeSocket, type Handlers } from '../helpers/fake-cri.ts';
 import { readRecording } from '../helpers/recording.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { apart, type Ended, sandwarden } from './spawn.ts';
@@ -94,8 +94,8 @@ describe('sockets that behave badly', () => {
     await using dir = await tempDir();
     await using _ = await fakeSocket(dir.join('cri.sock'), (socket) => socket.destroy());
     const ended = await check(dir.join('cri.sock'));
-    assert.ok(ended.code === 69 || ended.code === 20, String(ended.code));
-    assert.equal(ended.stderr, '');
+    assert.deepEqual([ended.code, ended.stderr], [69, ''], 'nothing says that a runtime is there');
+    assert.match(ended.stdout, /^Nothing could be observed: .*\s*closed the connection before it said\s+anything/);
   });
   test('not CRI: a web server', async () => {
     await using dir = await tempDir();
@@ -111,13 +111,31 @@ describe('sockets that behave badly', () => {
     const ended = await sandwarden(['heal', '--yes', '--runtime-endpoint', '/nonexistent/containerd.sock']);
     assertError(ended, 69, /no socket at/);
   });
-  test('a runtime that answers one call and not the next', async () => {
+  const listing: Handlers = { listPodSandbox: () => ({ items: [] }) };
+  const answering: Handlers = {
+    ...listing,
+    version: () => ({ runtimeName: 'fake', runtimeVersion: '1', runtimeApiVersion: 'v1' }),
+    status: () => ({
+      status: { conditions: ['RuntimeReady', 'NetworkReady'].map((type) => ({ type, status: true })) },
+    }),
+  };
+  const under = apart ? { under: apart } : {};
+  test('a runtime that lists its sandboxes and does not tell of itself: nothing is known of it', async () => {
     await using dir = await tempDir();
-    await using _ = await fakeCri(dir.join('cri.sock'), { listPodSandbox: () => ({ items: [] }) });
-    const ended = await check(dir.join('cri.sock'));
-    assert.ok([10, 20, 69].includes(ended.code ?? -1), String(ended.code));
-    assert.match(ended.stdout, /container list/);
-    assert.equal(ended.stderr, '');
+    await using _ = await fakeCri(dir.join('cri.sock'), listing);
+    const { code, stdout, stderr } = await check(dir.join('cri.sock'), under);
+    assert.deepEqual([code, stderr], [69, '']);
+    assert.match(stdout, /^Nothing could be observed: the runtime does not implement Status\.\n/);
+    assert.match(stdout, /\n {2}container list: the runtime does not implement ListContainers\n/);
+    assert.doesNotMatch(stdout, /sandbox list/, 'that one was read');
+  });
+  test('a runtime that tells all but its containers: no fault, and no clean bill either', async () => {
+    await using dir = await tempDir();
+    await using _ = await fakeCri(dir.join('cri.sock'), answering);
+    const { code, stdout, stderr } = await check(dir.join('cri.sock'), under);
+    assert.deepEqual([code, stderr], [10, '']);
+    assert.match(stdout, /^No fault found, but not all could be seen: the containers could not be listed;/);
+    assert.match(stdout, /\n {2}container list: the runtime does not implement ListContainers\n/);
   });
 });
 

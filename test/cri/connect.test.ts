@@ -64,6 +64,15 @@ describe('an endpoint that is no CRI', () => {
     await refuses(dir.join('s'), 'ERR_SOCKET_NOT_CRI');
   });
 
+  it('hangs up and leaves our preface unread', async () => {
+    await using dir = await tempDir();
+    await using _ = await fakeSocket(dir.join('s'), (socket) => {
+      socket.pause();
+      setImmediate(() => socket.destroy());
+    });
+    await refuses(dir.join('s'), 'ERR_SOCKET_NOT_CRI', /closed the connection before it said anything/);
+  });
+
   it('hangs up after our preface', async () => {
     await using dir = await tempDir();
     await using _ = await fakeSocket(dir.join('s'), (socket) => socket.once('data', () => socket.end()));

@@ -22,7 +22,7 @@ export interface Flavour {
   readonly nameReserved: 'Unknown' | 'FailedPrecondition';
   /** A half-created sandbox's date until the next start: Go's zero time, or its record's. Seen on real ones. */
   readonly halfCreatedDate: 'zero' | 'record';
-  /** gRPC code of `server is not initialized yet` (instrumented_service.go checkInitialized). */
+  /** gRPC code of `server is not initialized yet` (instrumented_service.go checkInitialized). Seen on real ones. */
   readonly notReady: 'Unknown' | 'Unavailable';
   /** What it says before it has recovered: 2.x adds the class of the error. Seen on real ones. */
   readonly notReadyWords: string;

@@ -3,9 +3,7 @@
  * one (src/embedded/). A scenario gets a rig that is not started and writes what it sees; it judges nothing.
  *
  * Not here: `server is not initialized yet`. `Rig.start()` gives a client only when CRI answers, so a scenario cannot
- * look earlier, and on a real containerd the window is some milliseconds. Polled by hand, with 60 ghosts to recover:
- * 1.6.20 and 1.7.24 answer Unknown `server is not initialized yet`, 2.1.9 answers Unavailable
- * `server is not initialized yet: unavailable`.
+ * look earlier; test/real/starting.test.ts holds a real one there and compares.
  */
 
 import type { Rig } from './rig.ts';

@@ -43,6 +43,21 @@ describe('drivers are recognised by what they are', () => {
       assert.match(found?.why ?? '', /csi\.sock is not there/);
       assert.equal(found?.object.name, fixture.name);
     });
+
+    test(`${fixture.name}: of pods in back-off since before its socket came, only its sidecars are deleted`, () => {
+      const waits = (pod: PodFixture): PodFixture => {
+        return { ...pod, containers: pod.containers.map((each) => ({ ...each, ...crashLooping(iso(100)) })) };
+      };
+      const pods = [fixture.plugin, ...fixture.sidecars].map(waits);
+      const snapshot = nodeWith({ drivers: [driver(fixture)], pods, registered: [fixture.name] });
+      const sidecars = fixture.sidecars.map((each) => `${each.namespace}/${each.name}`);
+      assert.deepEqual(
+        find(snapshot, 'SW303').map((each) => each.object.name),
+        sidecars.toSorted(),
+      );
+      const { actions } = makePlan(snapshot, { allow: ['safe'], only: [], storage: true });
+      assert.deepEqual(actions.map((each) => each.object).sort(), sidecars.toSorted());
+    });
   }
 
   test('of a pod nothing secret is kept', () => {

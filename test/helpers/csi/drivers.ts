@@ -230,7 +230,41 @@ export const hostpath: DriverFixture = {
   ],
 };
 
-export const allDrivers: readonly DriverFixture[] = [longhorn, democratic, ebs, nfs, hostpath];
+/**
+ * A driver of nobody in particular, with the least that CSI asks for and no label of any project: nothing of it is
+ * privileged or mounts for others, and its one Deployment goes through the node's socket.
+ */
+export const plain: DriverFixture = {
+  name: 'plain.example.com',
+  folder: `${kubelet}/plugins/plain.example.com`,
+  plugin: {
+    namespace: 'storage',
+    name: 'plain-node-abcde',
+    owner: 'DaemonSet/plain-node',
+    hostPaths: {
+      'socket-dir': `${kubelet}/plugins/plain.example.com`,
+      'registration-dir': `${kubelet}/plugins_registry`,
+    },
+    containers: [
+      { name: 'driver', mounts: ['socket-dir'] },
+      { name: 'node-driver-registrar', mounts: ['socket-dir', 'registration-dir'] },
+    ],
+  },
+  sidecars: [
+    {
+      namespace: 'storage',
+      name: 'plain-controller-7d9f-abcde',
+      owner: 'ReplicaSet/plain-controller-7d9f',
+      hostPaths: { 'socket-dir': `${kubelet}/plugins/plain.example.com` },
+      containers: [
+        { name: 'attacher', mounts: ['socket-dir'] },
+        { name: 'provisioner', mounts: ['socket-dir'] },
+      ],
+    },
+  ],
+};
+
+export const allDrivers: readonly DriverFixture[] = [longhorn, democratic, ebs, nfs, hostpath, plain];
 
 /** A pod of a StatefulSet that waits for its volume. */
 export function waitingPod(name: string, claims: readonly string[] = [`data-${name}`]): PodFixture {

@@ -38,11 +38,12 @@ export function driversOf(snapshot: Snapshot): DriverView[] {
   const named = new Set(csi.drivers.filter((each) => each.nameFrom === 'GetPluginInfo').map((each) => each.name));
   const unnamed = [...folders].filter((folder) => byFolder.get(folder)?.nameFrom !== 'GetPluginInfo');
   const free = (registered ?? []).filter((each) => !named.has(each) && !unnamed.some((f) => lastOf(f) === each));
+  // A folder that has the name of a registered driver is of that one.
+  const foreign = unnamed.filter((folder) => registered?.includes(lastOf(folder)) !== true);
   return [...folders]
     .map((folder): DriverView => {
       const driver = byFolder.get(folder);
-      const only =
-        unnamed.length === 1 && free.length === 1 && driver?.nameFrom !== 'GetPluginInfo' ? free[0] : undefined;
+      const only = foreign.length === 1 && foreign[0] === folder && free.length === 1 ? free[0] : undefined;
       const name = only ?? driver?.name ?? lastOf(folder);
       const mounting = pods.filter((pod) => driverFoldersOf(pod).includes(folder));
       return {

@@ -5,7 +5,15 @@ import { makePlan } from '../../src/heal/plan.ts';
 import type { CsiDriver, RegistrationSocket, VolumeAttachment } from '../../src/model/csi.ts';
 import { known, unknown } from '../../src/model/observed.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
-import { allDrivers, crashLooping, creating, longhorn, type PodFixture, waitingPod } from '../helpers/csi/drivers.ts';
+import {
+  allDrivers,
+  crashLooping,
+  creating,
+  longhorn,
+  nfs,
+  type PodFixture,
+  waitingPod,
+} from '../helpers/csi/drivers.ts';
 import { nameHeld, nowNs, sandbox, seconds, snapshotOf, uptimeNs } from './build.ts';
 import { crashed, driver, find, iso, nodeWith, refusing, type Spec } from './csi-nodes.ts';
 
@@ -59,6 +67,16 @@ describe('drivers are recognised by what they are', () => {
       assert.deepEqual(actions.map((each) => each.object).sort(), sidecars.toSorted());
     });
   }
+
+  test('one that is dead keeps the name of its folder beside another that CSINode lists and nobody serves', () => {
+    const named = (spec: Spec) => find(nodeWith(spec), 'SW301').map((each) => each.object.name);
+    const registered = [longhorn.name, nfs.name];
+    assert.deepEqual(named({ drivers: [refusing(longhorn)], pods: [longhorn.plugin], registered }), [longhorn.name]);
+    // The folder that has no driver's name is of the driver that has no folder.
+    const pods = [longhorn.plugin, nfs.plugin];
+    const both = named({ drivers: [refusing(longhorn), refusing(nfs)], pods, registered });
+    assert.deepEqual(both, [longhorn.name, nfs.name]);
+  });
 
   test('of a pod nothing secret is kept', () => {
     const snapshot = nodeWith({ pods: [longhorn.plugin] });
@@ -320,8 +338,6 @@ describe('SW306', () => {
   });
 
   test('goes by what kubelet says of a pod’s volume, with several drivers on the node', () => {
-    const [, , , nfs] = allDrivers;
-    assert.ok(nfs);
     const at = { wallNs: nowNs - seconds(20) };
     const error = 'MountDevice failed: driver name nfs.csi.k8s.io not found';
     const failed = {
@@ -342,8 +358,6 @@ describe('SW306', () => {
   });
 
   test('says that it did not ask whose the claims are where another driver is well', () => {
-    const [, , , nfs] = allDrivers;
-    assert.ok(nfs);
     const snapshot = nodeWith({
       drivers: [refusing(longhorn), driver(nfs)],
       pods: [longhorn.plugin, nfs.plugin, waitingPod('db-0')],

@@ -163,7 +163,8 @@ function ofVolumes(facts: Facts, code: string, name: string, pods: readonly stri
   if (code === 'SW304') return { objects };
   for (const each of plugins) objects.add(`plugin:${each}`);
   const registrars = registrarPods(facts);
-  if (plugins.length === 0) for (const each of registrars) maybe.add(`plugin:${each}`);
+  const isServed = views.every((each) => each.unserved === undefined);
+  if (plugins.length === 0 && isServed) for (const each of registrars) maybe.add(`plugin:${each}`);
   for (const namespace of new Set(plugins.map(namespaceOf))) {
     const all = new Set([...registrars, ...facts.drivers.flatMap((each) => each.plugins.map(describePod))]);
     const isAlone = [...all].every((each) => namespaceOf(each) !== namespace || plugins.includes(each));

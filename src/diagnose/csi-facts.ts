@@ -1,9 +1,11 @@
 import type { CsiDriver, RegistrationSocket, SocketState, VolumeAttachment } from '../model/csi.ts';
-import { driverOfRegistration, folderOf } from '../model/csi.ts';
+import { driverOfRegistration, folderOf, pluginFolder } from '../model/csi.ts';
 import { limits } from '../model/limits.ts';
 import type { NodeFacts, Pod, PodContainer } from '../model/node.ts';
 import { valueOr } from '../model/observed.ts';
+import type { VolumeFailed } from '../model/records.ts';
 import type { Snapshot } from '../model/snapshot.ts';
+import { agoNs, isCurrent } from './time.ts';
 
 /** One CSI driver of this node, recognised by what it is: a socket in kubelet's plugin folders, and who mounts it. */
 export interface DriverView {
@@ -23,10 +25,22 @@ export interface DriverView {
   /** The other pods that mount the folder: attacher, provisioner, resizer, snapshotter … */
   readonly sidecars: readonly Pod[];
   readonly attachments: readonly VolumeAttachment[];
+  /** What kubelet says of a driver that nothing of this node serves; absent where something may. */
+  readonly unserved?: VolumeFailed;
 }
 
-/** The drivers of a snapshot, by name. What nobody mounts, registers or listens on is no driver but a leftover. */
+/**
+ * The drivers of a snapshot, by name. What nobody mounts, registers or listens on is no driver but a leftover, unless
+ * kubelet says that a pod waits for it.
+ */
 export function driversOf(snapshot: Snapshot): DriverView[] {
+  const served = driversOfFolders(snapshot);
+  return [...served, ...unservedDrivers(snapshot, served)].sort((a, b) => {
+    return a.name < b.name ? -1 : a.name > b.name ? 1 : a.folder < b.folder ? -1 : 1;
+  });
+}
+
+function driversOfFolders(snapshot: Snapshot): DriverView[] {
   const csi = snapshot.csi === undefined ? undefined : valueOr(snapshot.csi, undefined);
   if (csi === undefined) return [];
   const pods = valueOr(snapshot.pods, []).filter((each) => each.phase !== 'Succeeded' && each.phase !== 'Failed');
@@ -40,27 +54,96 @@ export function driversOf(snapshot: Snapshot): DriverView[] {
   const free = (registered ?? []).filter((each) => !named.has(each) && !unnamed.some((f) => lastOf(f) === each));
   // A folder that has the name of a registered driver is of that one.
   const foreign = unnamed.filter((folder) => registered?.includes(lastOf(folder)) !== true);
-  return [...folders]
-    .map((folder): DriverView => {
-      const driver = byFolder.get(folder);
-      const only = foreign.length === 1 && foreign[0] === folder && free.length === 1 ? free[0] : undefined;
-      const name = only ?? driver?.name ?? lastOf(folder);
-      const mounting = pods.filter((pod) => driverFoldersOf(pod).includes(folder));
-      return {
+  return [...folders].map((folder): DriverView => {
+    const driver = byFolder.get(folder);
+    const only = foreign.length === 1 && foreign[0] === folder && free.length === 1 ? free[0] : undefined;
+    const name = only ?? driver?.name ?? lastOf(folder);
+    const mounting = pods.filter((pod) => driverFoldersOf(pod).includes(folder));
+    return {
+      name,
+      folder,
+      socket: driver?.path ?? `${folder}/csi.sock`,
+      state: driver?.state ?? 'missing',
+      says: driver?.says ?? 'ENOENT',
+      driver,
+      registration: csi.registrations.find((each) => driverOfRegistration(each.path) === name),
+      registered: registered?.includes(name),
+      plugins: mounting.filter(servesSocket),
+      sidecars: mounting.filter((pod) => !servesSocket(pod)),
+      attachments: attachments.filter((each) => each.driver === name),
+    };
+  });
+}
+
+/**
+ * The drivers that nothing of this node serves although a pod waits for them. That CSINode lists a driver is no reason
+ * to expect one: it keeps those whose registrar was killed or that were removed while the node was off (kubernetes
+ * issue 94388, node-driver-registrar issue 83). Only kubelet's own word is: it does not find the driver (csi_client.go
+ * newCsiDriverClient), and for longer than the next pod of a DaemonSet takes to be made.
+ */
+function unservedDrivers(snapshot: Snapshot, served: readonly DriverView[]): DriverView[] {
+  const csi = snapshot.csi === undefined ? undefined : valueOr(snapshot.csi, undefined);
+  const missed = notFoundByKubelet(snapshot);
+  if (csi === undefined || csi.truncated || missed.length === 0 || mayServeElsewhere(snapshot, served)) return [];
+  const attachments = snapshot.volumes === undefined ? [] : (valueOr(snapshot.volumes, undefined)?.attachments ?? []);
+  const registered = snapshot.csiNode === undefined ? undefined : valueOr(snapshot.csiNode, undefined);
+  // A registrar names its socket after its driver; one that is called otherwise may be of any.
+  const isHeard = (name: string) =>
+    csi.registrations.some(({ path, state }) => {
+      return state !== 'refuses' && (driverOfRegistration(path) === name || !path.endsWith('-reg.sock'));
+    });
+  return [...Map.groupBy(missed, (each) => each.driver)].flatMap(([name, [unserved]]): DriverView[] => {
+    if (unserved === undefined || served.some((each) => each.name === name) || isHeard(name)) return [];
+    const folder = `${csi.kubeletDirs[0] ?? '/var/lib/kubelet'}/${pluginFolder}/${name}`;
+    return [
+      {
         name,
         folder,
-        socket: driver?.path ?? `${folder}/csi.sock`,
-        state: driver?.state ?? 'missing',
-        says: driver?.says ?? 'ENOENT',
-        driver,
+        socket: `${folder}/csi.sock`,
+        state: 'missing',
+        says: 'ENOENT',
+        driver: undefined,
         registration: csi.registrations.find((each) => driverOfRegistration(each.path) === name),
         registered: registered?.includes(name),
-        plugins: mounting.filter(servesSocket),
-        sidecars: mounting.filter((pod) => !servesSocket(pod)),
+        plugins: [],
+        sidecars: [],
         attachments: attachments.filter((each) => each.driver === name),
-      };
-    })
-    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.folder < b.folder ? -1 : 1));
+        unserved,
+      },
+    ];
+  });
+}
+
+/** What kubelet says now of drivers that it does not find, of pods that wait still; the longest first. */
+function notFoundByKubelet(snapshot: Snapshot): VolumeFailed[] {
+  const node = valueOr(snapshot.node, undefined);
+  const failed = valueOr(snapshot.kubeletLog, undefined)?.volumeFailed ?? [];
+  if (node === undefined || failed.length === 0) return [];
+  const ready = new Set(valueOr(snapshot.sandboxes, []).flatMap((each) => (each.state === 'ready' ? each.uid : [])));
+  const waiting = new Set(waitingForVolumes(snapshot, (pod) => ready.has(pod.uid)).map((each) => each.uid));
+  const forNs = ({ first }: VolumeFailed) => agoNs(first, node) ?? 0n;
+  return failed
+    .filter(({ error, podUid }) => waiting.has(podUid) && /not found in the list of registered CSI drivers/.test(error))
+    .filter((each) => isCurrent(each.last, node, limits.errorCurrentForMs))
+    .filter((each) => forNs(each) >= BigInt(limits.csiUnservedForMs) * 1_000_000n)
+    .sort((a, b) => (forNs(a) > forNs(b) ? -1 : 1));
+}
+
+/**
+ * Whether something of this node may serve a driver whose name is not known: a folder that is in use and says no name,
+ * a pod that registers plugins and keeps its socket outside of kubelet's plugin folder (`csi-plugins/csi.juicefs.com`).
+ */
+function mayServeElsewhere(snapshot: Snapshot, served: readonly DriverView[]): boolean {
+  const isNameless = ({ driver, registered, plugins, sidecars, state }: DriverView) =>
+    driver?.nameFrom !== 'GetPluginInfo' &&
+    registered !== true &&
+    (plugins.length + sidecars.length > 0 || (state !== 'refuses' && state !== 'missing'));
+  const hasOtherFolder = (pod: Pod) =>
+    driverFoldersOf(pod).length === 0 &&
+    (pod.containers ?? []).some((each) => {
+      return registersPlugins(each) || (each.mountsForOthers === true && (each.kubeletPaths ?? []).length > 0);
+    });
+  return served.some(isNameless) || valueOr(snapshot.pods, []).some(hasOtherFolder);
 }
 
 /** The driver's own socket last: the one that says GetPluginInfo, then `csi.sock`, then one that is ready. */
@@ -73,7 +156,7 @@ function asDriver(a: CsiDriver, b: CsiDriver): number {
 /** Whether anybody here wants the driver. Without the API nobody can say: undefined. */
 export function isInUse(driver: DriverView, snapshot: Snapshot): boolean | undefined {
   if (driver.plugins.length + driver.sidecars.length > 0 || driver.registered === true) return true;
-  if (driver.attachments.length > 0) return true;
+  if (driver.attachments.length > 0 || driver.unserved !== undefined) return true;
   return snapshot.pods.known ? false : undefined;
 }
 

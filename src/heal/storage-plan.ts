@@ -170,9 +170,10 @@ function goalOf(
     }),
   );
   const isBlocked = (driver: DriverView) => driver.plugins.some((pod) => coming.has(pod.uid));
-  const drivers = facts.drivers.filter(
-    (each) => touched.has(each.name) || (options.only.length === 0 && isBlocked(each)),
-  );
+  // For a driver that nothing of this node serves there is nothing to wait for.
+  const drivers = facts.drivers
+    .filter((each) => each.unserved === undefined)
+    .filter((each) => touched.has(each.name) || (options.only.length === 0 && isBlocked(each)));
   if (drivers.length === 0) return undefined;
   const waiting = podsWaiting(facts).map(describePod).sort();
   const own = drivers.flatMap((each) => [...each.plugins, ...each.sidecars]).map(describePod);

@@ -131,6 +131,8 @@ export const limits = {
   csiProbesInFlight: 8,
   /** A container that ended this soon after its driver's socket came may still have ended for want of it. */
   csiCrashSlackMs: 2_000,
+  /** A driver whose node plugin is rolled out has no pod for some seconds: its DaemonSet makes the next one. */
+  csiUnservedForMs: 30_000,
   /** A VolumeAttachment that is not attached, or is being deleted, for longer than this is stuck. */
   attachmentStuckMs: 5 * 60_000,
   /** safety.md, budgets: deletions through the API and of sockets within an hour. */

@@ -1,5 +1,6 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import type { Pod } from '../../model/node.ts';
+import type { VolumeFailed } from '../../model/records.ts';
 import { describePod } from '../../model/sandbox.ts';
 import { shellLine } from '../../model/shell-word.ts';
 import { type DriverView, isDriverContainer, isInUse } from '../csi-facts.ts';
@@ -24,12 +25,17 @@ Sandwarden asks the driver itself: GetPluginInfo and Probe of CSI's Identity ser
 socket that is there and refuses is what a killed driver leaves behind: the file stays, nobody listens. A driver is
 told by what it is: a socket in kubelet's plugin folders, the pods that mount that folder, the node's CSINode. A
 socket that nobody mounts and that CSINode does not know is a leftover of a driver that was removed, and is no
-finding.`,
+finding.
+
+Nor is a driver that CSINode alone knows: it keeps those that were removed while the node was off. It is one where a
+pod waits for it, kubelet does not find it among its registered drivers, and nothing of this node serves it: its
+DaemonSet makes no pod here.`,
   evidence: 'the path, the errno or the answer to Probe, the driver, its pods, CSINode',
   remedy: { tier: 'none', text: 'By cause: see SW302 where its pod is blocked; else the log of the driver.' },
   sources: [
     'CSI spec, Identity Service RPC: GetPluginInfo, Probe',
     'kubelet pkg/volume/csi/csi_client.go; kubernetes-csi/livenessprobe cmd/livenessprobe/main.go',
+    'kubernetes issue 94388, kubernetes-csi/node-driver-registrar issue 83: CSINode keeps drivers that are gone',
   ],
   examine: (facts) => facts.drivers.flatMap((driver) => findingOf(driver, facts)),
 };
@@ -60,6 +66,9 @@ function findingOf(driver: DriverView, facts: Facts): Finding[] {
 
 /** What a dead socket does, as the beginning of a sentence. */
 export function whatIsWrong(driver: DriverView): string {
+  if (driver.unserved !== undefined) {
+    return `Nothing on this node serves ${driver.name}: it has no pod and no socket here, and kubelet does not find it`;
+  }
   const at = `The CSI socket ${driver.socket}`;
   switch (driver.state) {
     case 'missing':
@@ -78,6 +87,7 @@ export function whatIsWrong(driver: DriverView): string {
 }
 
 function evidenceOf(driver: DriverView, inUse: boolean | undefined): Evidence[] {
+  if (driver.unserved !== undefined) return evidenceOfNone(driver.unserved, driver.registered);
   const file = driver.driver;
   const made = file === undefined ? '' : `, made ${describeDate(file.madeAtNs)}`;
   const owner = file?.owner;
@@ -99,6 +109,17 @@ function evidenceOf(driver: DriverView, inUse: boolean | undefined): Evidence[] 
   return evidence;
 }
 
+/** What tells that nothing serves a driver. */
+function evidenceOfNone({ error, count, last }: VolumeFailed, registered: boolean | undefined): Evidence[] {
+  const listed = registered === true ? 'lists it, as it does drivers that are gone' : 'does not list it';
+  return [
+    { source: 'kubeletLog', text: `${error} (${count} ${count === 1 ? 'time' : 'times'})`, at: last },
+    ...(registered === undefined ? [] : [{ source: 'csiNode' as const, text: `the node's CSINode ${listed}` }]),
+    { source: 'pods', text: 'no pod of this node has a folder of it' },
+    { source: 'csi', text: "no socket of it is in kubelet's folders" },
+  ];
+}
+
 function describePluginPod(pod: Pod): string {
   const owner = pod.owner === undefined ? '' : `, of ${pod.owner.kind} ${pod.owner.name}`;
   const states = (pod.containers ?? []).map((each) => `${each.name} ${each.reason ?? each.state}`);
@@ -107,6 +128,13 @@ function describePluginPod(pod: Pod): string {
 
 function remedyOf(driver: DriverView): Finding['remedy'] {
   const pod = driver.plugins.find((each) => !runs(each)) ?? driver.plugins[0];
+  if (driver.unserved !== undefined) {
+    return {
+      tier: 'none',
+      text: 'see why its DaemonSet has no pod on this node: it may be gone, or a selector or a taint keeps it away',
+      command: 'kubectl get daemonsets --all-namespaces -o wide',
+    };
+  }
   if (pod === undefined) {
     return { tier: 'none', text: 'find the pod that serves it: no pod of this node is known to' };
   }

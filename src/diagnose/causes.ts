@@ -144,6 +144,15 @@ export const causeRules: readonly CauseRule[] = [
     decidedBy: 'whether their containers end by themselves or are killed',
   },
   {
+    causes: ['SW102'],
+    effects: ['SW401'],
+    because:
+      'kubelet takes the dead sandbox for the newest of its pod, kills the one that lives, and makes the pod anew',
+    shares: ['pod'],
+    withinMs: 10 * MINUTE,
+    decidedBy: 'whether their containers end by themselves or are killed',
+  },
+  {
     causes: ['SW401'],
     effects: ['SW402'],
     because:

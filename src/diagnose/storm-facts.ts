@@ -3,7 +3,7 @@ import { valueOr } from '../model/observed.ts';
 import type { Creation, Span } from '../model/records.ts';
 import { describePod } from '../model/sandbox.ts';
 import type { Facts } from './facts.ts';
-import { usualPerMinute } from './storm-normal.ts';
+import { podUidOf, usualPerMinute } from './storm-normal.ts';
 import { agoNs, isCurrent } from './time.ts';
 
 /** A container that is made again and again. */
@@ -18,6 +18,8 @@ export interface CrashLoop {
   readonly attempt: number | undefined;
   /** What the rate was read from. */
   readonly from: 'containerEvents' | 'containers' | 'runtimeLog' | 'kubeletLog';
+  /** The sandboxes that it was made in, where they are more than one: kubelet kills the pod and makes it anew. */
+  readonly sandboxes?: number;
 }
 
 /** The crash loops of a node against what it creates besides. */
@@ -54,13 +56,28 @@ export function loopingPods(loops: readonly CrashLoop[]): string[] {
   return [...new Set(loops.map((each) => each.pod))];
 }
 
+/** The creations of one container of a pod count together, whatever sandboxes of this boot it was made in. */
 function byLog(facts: Facts): CrashLoop[] {
+  const { node } = facts;
   const creations = valueOr(facts.snapshot.runtimeLog, undefined)?.creations ?? [];
-  return byCreations(
-    facts,
-    creations.filter((each) => each.count >= limits.loopCreations),
-    'runtimeLog',
-  );
+  if (node === undefined) return [];
+  const mine = creations
+    .flatMap((each) => {
+      const ago = agoNs(each.last, node);
+      return ago === null ? [] : [{ ...each, ago }];
+    })
+    .sort((a, b) => (a.ago < b.ago ? -1 : 1));
+  const byContainer = Map.groupBy(mine, (each) => `${podUidOf(facts, each) ?? each.sandboxId} ${each.container}`);
+  return [...byContainer.values()].flatMap((all) => {
+    const [newest, ...older] = all;
+    if (newest === undefined) return [];
+    const count = all.reduce((sum, each) => sum + each.count, 0);
+    const first = older.at(-1)?.first ?? newest.first;
+    const loops = byCreations(facts, count < limits.loopCreations ? [] : [{ ...newest, count, first }], 'runtimeLog');
+    if (all.length === 1) return loops;
+    // A pod that is up, with nothing in its way, has been made anew for the last time: heal has just helped it.
+    return loops.flatMap((each) => (isUp(facts, each.podUid) ? [] : { ...each, sandboxes: all.length }));
+  });
 }
 
 /** Two creations in some minutes are a rate; that they are a loop says the attempt, which counts from the first on. */
@@ -74,18 +91,24 @@ function byEvents(facts: Facts): CrashLoop[] {
   );
 }
 
+function isUp({ pods, cures }: Facts, uid: string): boolean {
+  const isReady = pods.get(uid)?.sandboxes.some((each) => each.ready) === true;
+  return isReady && !cures.some(({ view }) => view.uid === uid);
+}
+
 function byCreations(
-  { node, sandboxById }: Facts,
+  facts: Facts,
   creations: readonly Creation[],
   from: 'containerEvents' | 'runtimeLog',
 ): CrashLoop[] {
+  const { node, pods } = facts;
   return creations.flatMap((each): CrashLoop[] => {
-    const sandbox = sandboxById.get(each.sandboxId);
-    if (!sandbox || !node || !isCurrent(each.last, node, limits.loopCurrentForMs)) return [];
+    const view = pods.get(podUidOf(facts, each) ?? '');
+    if (!view || !node || !isCurrent(each.last, node, limits.loopCurrentForMs)) return [];
     return [
       {
-        pod: describePod(sandbox),
-        podUid: sandbox.uid,
+        pod: describePod(view),
+        podUid: view.uid,
         container: each.container,
         perMinute: (each.count - 1) / Math.max(minutesOf(each), 1 / 60),
         attempt: each.attempt,
@@ -153,14 +176,14 @@ export function isOfContainers(task: string): boolean {
 
 /** What the logs say of containers that are made again and again. */
 export function loopSpans(facts: Facts, loops: readonly Pick<CrashLoop, 'podUid' | 'container'>[]): Span[] {
-  const { snapshot, sandboxById } = facts;
+  const { snapshot } = facts;
   const keys = new Set(loops.map((each) => `${each.podUid} ${each.container}`));
   return [
     ...(valueOr(snapshot.kubeletLog, undefined)?.backOffs ?? []).filter((each) =>
       keys.has(`${each.podUid} ${each.container}`),
     ),
     ...(valueOr(snapshot.runtimeLog, undefined)?.creations ?? []).filter((each) =>
-      keys.has(`${sandboxById.get(each.sandboxId)?.uid} ${each.container}`),
+      keys.has(`${podUidOf(facts, each)} ${each.container}`),
     ),
   ];
 }

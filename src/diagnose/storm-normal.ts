@@ -1,5 +1,6 @@
 import { limits } from '../model/limits.ts';
 import { valueOr } from '../model/observed.ts';
+import type { Creation } from '../model/records.ts';
 import type { Facts } from './facts.ts';
 import { agoNs } from './time.ts';
 
@@ -10,7 +11,7 @@ import { agoNs } from './time.ts';
  * boot are left out as soon as there are enough others; until then the median bears as much of it as the half.
  */
 export function usualPerMinute(facts: Facts, looping: ReadonlySet<string>): number {
-  const { node, snapshot, sandboxById } = facts;
+  const { node, snapshot } = facts;
   if (node === undefined) return 0;
   const log = valueOr(snapshot.runtimeLog, undefined);
   const startNs = BigInt(limits.stormStartMs) * 1_000_000n;
@@ -18,9 +19,10 @@ export function usualPerMinute(facts: Facts, looping: ReadonlySet<string>): numb
   const sinceStartNs = node.uptimeNs - startNs;
   const longestNs = sinceStartNs >= currentNs ? sinceStartNs : node.uptimeNs;
   if (log?.since && log.creations !== undefined && log.creations.length > 0) {
+    const again = madeAgain(facts, log.creations);
     const ages = log.creations.flatMap((each) => {
-      const sandbox = sandboxById.get(each.sandboxId);
-      if (sandbox !== undefined && looping.has(`${sandbox.uid} ${each.container}`)) return [];
+      const key = `${podUidOf(facts, each)} ${each.container}`;
+      if (looping.has(key) || again.has(key)) return [];
       const [first, last] = [agoNs(each.first, node), agoNs(each.last, node)];
       return first === null || last === null ? [] : spread(first, last, each.count);
     });
@@ -30,6 +32,18 @@ export function usualPerMinute(facts: Facts, looping: ReadonlySet<string>): numb
     .filter((each) => !looping.has(`${each.podUid} ${each.name}`))
     .map((each) => node.wallNs - each.createdAtNs);
   return medianOfMinutes(ages, smaller(longestNs, currentNs));
+}
+
+/** What was made again and again in new sandboxes of the same pod is no usual work either, also when that is over. */
+function madeAgain(facts: Pick<Facts, 'sandboxById'>, creations: readonly Creation[]): ReadonlySet<string> {
+  const told = creations.filter((each) => podUidOf(facts, each) !== undefined);
+  const grouped = Map.groupBy(told, (each) => `${podUidOf(facts, each)} ${each.container}`);
+  return new Set([...grouped].flatMap(([key, all]) => (all.length >= limits.loopCreations ? [key] : [])));
+}
+
+/** The pod of a creation: of its sandbox where that is listed, else as the log told it. */
+export function podUidOf({ sandboxById }: Pick<Facts, 'sandboxById'>, { sandboxId, podUid }: Creation) {
+  return sandboxById.get(sandboxId)?.uid ?? podUid;
 }
 
 /** The ages of `count` creations, of which the first and the last one are known. */

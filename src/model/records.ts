@@ -97,6 +97,8 @@ export interface VolumeFailed extends Span {
 /** A container of a sandbox that the runtime created, as often as it did. */
 export interface Creation extends Span {
   readonly sandboxId: string;
+  /** The pod of the sandbox, where the same log tells it: of a sandbox that is gone nothing else does. */
+  readonly podUid?: string;
   readonly container: string;
   /** CRI's attempt of the newest one. */
   readonly attempt: number;

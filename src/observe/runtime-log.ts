@@ -23,6 +23,8 @@ export class RuntimeLogReader {
   readonly #cniDel = new Fold<{ sandboxId: string; error: string }>();
   /** RunPodSandbox calls that did not end yet, by name; a second call with the name of the first is refused at once. */
   readonly #running = new Map<string, { pod: SandboxName; at: Moment[] }>();
+  /** The pods of the sandboxes that were made, oldest first, bounded. */
+  readonly #podOf = new Map<string, string>();
   /** Ids that hang nowhere: made, or removed. Oldest first, bounded. */
   readonly #settled = new Set<string>();
   readonly #notBeforeNs: bigint | undefined;
@@ -101,6 +103,7 @@ export class RuntimeLogReader {
     const made = / returns sandbox id "?([0-9A-Za-z._-]{1,128})"?$/.exec(ending);
     if (made) {
       this.#settle(made[1]);
+      this.#keepPod(made[1], pod.uid);
       if (known) this.#end(key, known.at, 'first');
     } else if (/ failed, error$/.test(ending)) {
       // The refused call is the newest one: the older still holds the name.
@@ -110,8 +113,18 @@ export class RuntimeLogReader {
   }
 
   #addCreation(message: string, at: Moment): void {
-    const made = findCreation(message);
-    if (made) this.#creations.add(`${made.sandboxId} ${made.container}`, at, made, (_, next) => next);
+    const found = findCreation(message);
+    if (!found) return;
+    const podUid = this.#podOf.get(found.sandboxId);
+    const made = podUid === undefined ? found : { ...found, podUid };
+    this.#creations.add(`${made.sandboxId} ${made.container}`, at, made, (_, next) => next);
+  }
+
+  #keepPod(sandboxId: string | undefined, podUid: string): void {
+    if (sandboxId === undefined) return;
+    this.#podOf.set(sandboxId, podUid);
+    const oldest = this.#podOf.keys().next();
+    if (this.#podOf.size > limits.logRecords && !oldest.done) this.#podOf.delete(oldest.value);
   }
 
   #settle(id: string | undefined): void {

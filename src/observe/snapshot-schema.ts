@@ -136,7 +136,7 @@ const kubeletLog = v.object({
   volumeFailed: optional(v.array(v.object({ driver: text, podName: text, podUid: text, error: text, ...span }))),
   rootCgroupRefused: optional(v.array(v.object({ text, missing: v.array(text), ...span }))),
 });
-const creation = v.object({ sandboxId: text, container: text, attempt: count, ...span });
+const creation = v.object({ sandboxId: text, podUid: optional(text), container: text, attempt: count, ...span });
 const runtimeLog = v.object({
   since: v.nullable(moment),
   lines: count,

@@ -74,6 +74,32 @@ describe('findCreation', () => {
     );
   });
 
+  test('the pod of the sandbox is known where the same log tells of its making', () => {
+    const reader = new RuntimeLogReader();
+    const other = 'cd'.repeat(32);
+    const at = { wallNs: 10n ** 18n };
+    const lines = [
+      `RunPodSandbox for &PodSandboxMetadata{Name:web-0,Uid:${uid},Namespace:apps,Attempt:4,} returns sandbox id "${id}"`,
+      `CreateContainer within sandbox "${id}" for &ContainerMetadata{Name:web,Attempt:1,} returns container id "x"`,
+      `CreateContainer within sandbox "${other}" for name:"web" returns container id "y"`,
+      // It is gone again, and that it was this pod's stays known.
+      `RemovePodSandbox "${id}" returns successfully`,
+      `CreateContainer within sandbox "${id}" for &ContainerMetadata{Name:late,Attempt:0,} returns container id "z"`,
+      `RunPodSandbox for name:"web-1" uid:"u-2" namespace:"apps" returns sandbox id "${other}"`,
+      `CreateContainer within sandbox "${other}" for name:"late" returns container id "z"`,
+    ];
+    for (const msg of lines) reader.add({ text: `level=info msg=${JSON.stringify(msg)}`, at });
+    assert.deepEqual(
+      reader.result(false).creations?.map(({ container, podUid }) => [container, podUid]),
+      [
+        ['web', uid],
+        ['web', undefined],
+        ['late', uid],
+        ['late', 'u-2'],
+      ],
+    );
+  });
+
   test('any text: an answer or none', () => {
     const word = fc.constantFrom(
       'back-off ',

@@ -25,12 +25,16 @@ containers that do **not** loop were made in a usual minute of the same boot (th
 ${limits.stormStartMs / 60_000} min once there are others): that is the node's own normal, and neither a storm of two
 days nor the start of all pods after a reboot becomes it. From ${limits.stormPerMinute} creations a minute on, and
 ${limits.stormTimesNormal} times the normal, it is a storm. Below that three or more looping pods are told of as
-information.`,
+information.
+
+A pod that kubelet kills and makes anew (SW102, SW501) loops too, though nothing of it crashes: its containers are
+counted over all its sandboxes, where the runtime's log tells whose they were.`,
   evidence: 'the rate of each container with its attempt, what is created besides, processes runc:[2:INIT]',
   remedy: { tier: 'none', text: 'By cause: what the pods end of. Mend that, and the churn ends with it.' },
   sources: [
     'kubelet kuberuntime_manager.go doBackOff; kubelet.go MaxContainerBackOff, backOffPeriod (10 s to 5 min)',
-    'containerd internal/cri/instrument: CreateContainer … returns container id; internal/eventq, pull request 9661',
+    'containerd internal/cri/instrument: CreateContainer … returns container id, RunPodSandbox … returns sandbox id',
+    'containerd internal/eventq, pull request 9661',
   ],
   examine: (facts) => {
     const { loops, perMinute, normalPerMinute, isStorm } = churnOf(facts);
@@ -45,10 +49,9 @@ information.`,
         severity: isStorm ? 'warning' : 'info',
         object: { kind: 'node', name: 'container creations' },
         why: isStorm
-          ? `${plural(pods.length, 'pod crash-loops and makes', 'pods crash-loop and make')} ` +
-            `${rate(perMinute)} containers a minute; besides them this node makes ${rate(normalPerMinute)} ` +
-            'in a usual minute.'
-          : `${pods.length} pods crash-loop, ${rate(perMinute)} containers a minute: no storm yet.`,
+          ? `${who(loops)} and ${pods.length === 1 ? 'makes' : 'make'} ${rate(perMinute)} containers a minute; ` +
+            `besides them this node makes ${rate(normalPerMinute)} in a usual minute.`
+          : `${who(loops).replace(/,$/, '')}, ${rate(perMinute)} containers a minute: no storm yet.`,
         evidence: [
           ...loops.slice(0, 12).map((each) => ({ source: each.from, text: describe(each) })),
           ...(inits.length === 0
@@ -68,10 +71,21 @@ information.`,
   },
 };
 
-function describe({ pod, container, perMinute, attempt, from }: CrashLoop): string {
+/** `8 pods crash-loop`; a pod that kubelet kills and makes anew does not crash. */
+function who(loops: readonly CrashLoop[]): string {
+  const anew = new Set(loopingPods(loops.filter((each) => each.sandboxes !== undefined)));
+  const crashing = loopingPods(loops).filter((each) => !anew.has(each)).length;
+  const killed = `${anew.size === 1 ? 'is' : 'are'} killed and made anew again and again,`;
+  const crash = plural(crashing, 'pod crash-loops', 'pods crash-loop');
+  if (anew.size === 0) return crash;
+  return crashing === 0 ? `${plural(anew.size, 'pod', 'pods')} ${killed}` : `${crash}, ${anew.size} ${killed}`;
+}
+
+function describe({ pod, container, perMinute, attempt, from, sandboxes }: CrashLoop): string {
   const attempts = attempt === undefined ? '' : `, attempt ${attempt}`;
   const bound = from === 'kubeletLog' ? ' at most (by its back-off)' : '';
-  return `${pod} ${container}: ${rate(perMinute)} a minute${bound}${attempts}`;
+  const anew = sandboxes === undefined ? '' : `, in ${sandboxes} sandboxes one after another`;
+  return `${pod} ${container}: ${rate(perMinute)} a minute${bound}${attempts}${anew}`;
 }
 
 function rate(perMinute: number): string {

@@ -25,8 +25,9 @@ reported 1,191 expedited stalls before the API server stopped answering.
 
 It is told only where each link holds by a rule, by time and by what the two share: the last boot ended without a
 shutdown and left a dead sandbox, that sandbox is one of a driver's node plugin, the sidecars of that driver crash-loop
-and make most of the churn, and the kernel names the making of containers where it stalls. That all of these are there
-at once is no loop: pods that crash-loop for a reason of their own, or stalls that come of something else, would not end
+and make most of the churn (with the pods that kubelet kills and makes anew because of such a sandbox), and the kernel
+names the making of containers where it stalls. That all of these are there at once is no loop: pods that crash-loop for
+a reason of their own, or stalls that come of something else, would not end
 with the dead sandboxes. Breaking any link ends it; the first one is the cheapest and the only one that Sandwarden can
 break by itself: removing the dead sandboxes. With the boot hook (\`sandwarden install\`) the link
 is broken at each boot, before kubelet starts. \`sandwarden incident\` shows all rounds that the journal knows.`,
@@ -85,7 +86,9 @@ function pathOf(findings: readonly Finding[], nodes: readonly CauseNode[]): Caus
   const blocking = new Set(findings.filter(isBlocking).map(causeId));
   const causes = (of: CauseNode) =>
     causesOf(of, nodes).filter(({ cause, possible }) => {
-      return !possible && (!ghostCodes.includes(cause.code) || blocking.has(cause.id));
+      // The way goes over the volumes: churn of the dead sandboxes alone is another story.
+      const isOnTheWay = blocking.has(cause.id) && of.code !== 'SW401';
+      return !possible && (!ghostCodes.includes(cause.code) || isOnTheWay);
     });
   return pathTo(stalls, causes, (each) => each.code === 'SW201');
 }
@@ -95,11 +98,13 @@ function isBlocking({ code, severity }: Finding): boolean {
   return ghostCodes.includes(code) && severity === 'error';
 }
 
-/** How much of the churn is of the sidecars whose driver is on the way, and how many other pods loop. */
+/** How much of the churn ends with the dead sandboxes, and how many other pods loop. */
 function shareOf(facts: Facts, path: readonly CauseNode[]): { share: number; others: number } {
   const drivers = new Set(path.filter((each) => /^SW30/.test(each.code)).flatMap((each) => [...each.objects]));
   const ties = loopTies(facts);
-  const mine = ties.filter(({ objects }) => objects.some((each) => drivers.has(each)));
+  // A pod with a dead sandbox that is taken for its newest is killed and made anew until that is gone.
+  const held = new Set(facts.cures.map(({ view }) => view.uid));
+  const mine = ties.filter(({ loop, objects }) => held.has(loop.podUid) || objects.some((each) => drivers.has(each)));
   const pods = new Set(mine.map(({ loop }) => loop.pod));
   const sum = (of: typeof ties) => of.reduce((all, { loop }) => all + loop.perMinute, 0);
   const others = new Set(ties.map(({ loop }) => loop.pod).filter((each) => !pods.has(each))).size;

@@ -30,9 +30,12 @@ export class CsiLines {
   }
 
   #addVolume(text: string, at: Moment): void {
-    const found = FAILED.exec(plainQuotes(text));
-    const [, driver, podName, podUid, error = ''] = found ?? [];
+    const plain = plainQuotes(text);
+    const found = FAILED.exec(plain);
+    const [, driver, podName, podUid, after = ''] = found ?? [];
     if (driver === undefined || podName === undefined || podUid === undefined) return;
+    // Where it waits for the attacher the words stand before: `Volume not attached according to node status for …`.
+    const error = after === '' ? (BEFORE.exec(plain.slice(0, found?.index))?.[1] ?? '') : after;
     this.#volumes.add(
       `${driver} ${podUid}`,
       at,
@@ -41,6 +44,8 @@ export class CsiLines {
     );
   }
 }
+
+const BEFORE = /(?:Error: |err=")([^\n"]{1,300}?) for volume "/;
 
 const FAILED =
   /\(UniqueName: "kubernetes\.io\/csi\/([^"^]{1,100})\^[^"]{0,300}"\) pod "([^"]{1,253})" \(UID: "([\w-]{1,64})"\) ?:? ?([^\n]*)/;

@@ -38,6 +38,8 @@ test('a volume of CSI that does not come, with its driver and its pod', () => {
     ],
   );
   assert.match(volumeFailed?.[0]?.error ?? '', /not found in the list of registered CSI drivers/);
+  // Here the words stand before the volume.
+  assert.equal(volumeFailed?.[1]?.error, 'Volume not attached according to node status');
 });
 
 test('what is only logged for information tells of no failure', () => {

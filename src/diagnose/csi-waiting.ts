@@ -20,16 +20,20 @@ export function podsWaiting(facts: WithDrivers): Pod[] {
   });
 }
 
+/** The drivers that a pod names itself, and those that kubelet's log names for it. */
+export function namedDrivers(pod: Pod, { snapshot }: WithDrivers): string[] {
+  const failed = valueOr(snapshot.kubeletLog, undefined)?.volumeFailed ?? [];
+  const logged = failed.flatMap(({ podUid, driver }) => (podUid === pod.uid ? [driver] : []));
+  return [...(pod.inlineDrivers ?? []), ...logged];
+}
+
 /**
  * The pods that wait for volumes of this driver. A claim does not say whose it is: kubelet's log does, once it has
  * failed; and it counts for a driver that is the only one of this node.
  */
 export function podsWaitingFor(driver: DriverView, facts: WithDrivers): Pod[] {
   const only = facts.drivers.length === 1;
-  const failed = valueOr(facts.snapshot.kubeletLog, undefined)?.volumeFailed ?? [];
-  const logged = new Set(failed.flatMap((each) => (each.driver === driver.name ? [each.podUid] : [])));
   return podsWaiting(facts).filter((pod) => {
-    if (pod.inlineDrivers?.includes(driver.name) === true || logged.has(pod.uid)) return true;
-    return only && (pod.claims ?? []).length > 0;
+    return namedDrivers(pod, facts).includes(driver.name) || (only && (pod.claims ?? []).length > 0);
   });
 }

@@ -27,7 +27,9 @@ export function causeNodes(facts: Facts, findings: readonly Finding[]): CauseNod
   const ofFindings = [...grouped].flatMap(([id, group]): CauseNode[] => {
     const [first] = group;
     if (first === undefined) return [];
-    return [{ id, code: first.code, ...spanOnAxis(facts, group, first), ...objectsOf(facts, group, first) }];
+    const span = spanOnAxis(facts, group, first);
+    const since = span.startNs === 0n ? { sinceBoot: true as const } : {};
+    return [{ id, code: first.code, ...span, ...since, ...objectsOf(facts, group, first) }];
   });
   return [...ofFindings, ...ofRefusals(facts), ...ofSidecars(facts), ...ofKernel(facts)];
 }
@@ -45,9 +47,9 @@ function ofRefusals(facts: Facts): CauseNode[] {
   return [{ id: 'refused', code: 'refused', startNs: firstNs(facts, refusals), endNs: null, objects }];
 }
 
-/** All sidecars that wait in back-off at a socket, which no single finding tells of. */
+/** All sidecars that wait in back-off at a socket that is dead still, which no single finding tells of. */
 function ofSidecars(facts: Facts): CauseNode[] {
-  const mine = waitingSidecars(facts);
+  const mine = waitingSidecars(facts).filter((each) => each.cause !== 'gone');
   if (mine.length === 0) return [];
   const objects = new Set(mine.map((each) => `driver:${each.driver.name}`));
   return [
@@ -159,8 +161,11 @@ function ofVolumes(facts: Facts, code: string, name: string, pods: readonly stri
   const plugins = isPod ? [name] : views.flatMap((each) => each.plugins.map(describePod));
   const objects = new Set(isPod ? [] : [`driver:${driver}`]);
   const maybe = new Set<string>();
-  for (const each of views.flatMap((view) => podsWaitingFor(view, facts))) objects.add(`waiting:${describePod(each)}`);
-  if (code === 'SW304') return { objects };
+  const waiting = views.flatMap((view) => podsWaitingFor(view, facts)).map((each) => `waiting:${describePod(each)}`);
+  // While its socket is dead too, nobody would register the driver through a living one.
+  if (code === 'SW304')
+    return views.some(isBroken) ? { objects, maybe: new Set(waiting) } : { objects: new Set([...objects, ...waiting]) };
+  for (const each of waiting) objects.add(each);
   for (const each of plugins) objects.add(`plugin:${each}`);
   const registrars = registrarPods(facts);
   const isServed = views.every((each) => each.unserved === undefined);

@@ -12,6 +12,8 @@ export interface CauseNode {
   readonly code: string;
   /** Nanoseconds on an axis that is common to all nodes; null where no clock tells. */
   readonly startNs: bigint | null;
+  /** It was there when the axis began, which is the boot. */
+  readonly sinceBoot?: true;
   /** null: it still goes on. */
   readonly endNs: bigint | null;
   /** What it is about: `pod:default/web`, `plugin:longhorn-system/x`, `driver:NAME`, `task:runc`. */

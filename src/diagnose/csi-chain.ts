@@ -17,15 +17,18 @@ import { type BackedOff, stuckAttachments } from './csi-facts.ts';
 import type { Facts } from './facts.ts';
 import { spanOf } from './span.ts';
 import { reasonsOf } from './storm-chain.ts';
-import { shortList } from './words.ts';
+import { plural, shortList } from './words.ts';
 
 /** The links from the node plugin that cannot start to the pods that wait for volumes, oldest first. */
 export function csiLinks(facts: Facts, findings: readonly Finding[], nodes: readonly CauseNode[]): Link[] {
   if (!findings.some((each) => /^SW30[1-6]$/.test(each.code) && each.severity === 'error')) return [];
+  // Of these no single finding tells.
+  const loop = looping(facts);
   const links = [
     first(findings, 'SW302', ({ object }) => spanOf(facts, refusalsOf(facts, object.name))),
     first(findings, 'SW301', (finding) => sinceDead(facts, finding)),
-    sidecars(facts, findings),
+    loop,
+    backedOff(facts, findings),
     stuck(facts, findings),
     waiting(facts, findings),
   ];
@@ -33,7 +36,7 @@ export function csiLinks(facts: Facts, findings: readonly Finding[], nodes: read
     .filter((each): each is Link => each !== undefined)
     .map((link) => {
       const finding = findings.find((each) => each.code === link.code);
-      const node = link.code === undefined ? nodes.find((each) => each.id === 'sidecars') : nodeOf(finding, nodes);
+      const node = link === loop ? nodes.find((each) => each.id === 'sidecars') : nodeOf(finding, nodes);
       return { ...link, ...reasonsOf(node, nodes) };
     });
 }
@@ -77,22 +80,34 @@ function withinBoot(agoNs: bigint, { uptimeNs }: NodeFacts): bigint | null {
   return agoNs < 0n || agoNs > uptimeNs ? null : agoNs;
 }
 
-/** All that wait in back-off at the driver's socket, whether its cause is gone or not. */
-function sidecars(facts: Facts, findings: readonly Finding[]): Link | undefined {
-  const mine = waitingSidecars(facts);
+/** Those that end for want of a socket that is dead still. */
+function looping(facts: Facts): Link | undefined {
+  const mine = waitingSidecars(facts).filter((each) => each.cause !== 'gone');
   if (mine.length === 0) return undefined;
-  const pods = new Set(mine.map((each) => describePod(each.pod)));
+  const sockets = new Set(mine.map((each) => each.driver.folder)).size;
+  const want = sockets === 1 ? 'that socket' : 'these sockets';
+  const text = `${podsThat(mine, 'crash-loops', 'crash-loop')} for want of ${want}`;
+  return { ...sinceLooping(facts, mine), text, evidence: restartsOf(mine) };
+}
+
+/** Those whose socket is back: of a driver that is well by now, or well again before another one. */
+function backedOff(facts: Facts, findings: readonly Finding[]): Link | undefined {
+  const mine = waitingSidecars(facts).filter((each) => each.cause === 'gone');
+  if (mine.length === 0) return undefined;
+  const drivers = [...new Set(mine.map((each) => each.driver.name))].sort().join(' and ');
+  const code = findings.some((each) => each.code === 'SW303') ? { code: 'SW303' } : {};
+  const text = `${podsThat(mine, 'waits', 'wait')} in back-off although ${drivers} answers again`;
+  return { ...sinceLooping(facts, mine), text, evidence: restartsOf(mine), ...code };
+}
+
+function podsThat(mine: readonly BackedOff[], one: string, many: string): string {
+  const { size } = new Set(mine.map((each) => each.pod.uid));
+  return plural(size, `CSI pod ${one}`, `CSI pods ${many}`);
+}
+
+function restartsOf(mine: readonly BackedOff[]): string {
   const restarts = mine.reduce((sum, each) => sum + each.container.restarts, 0);
-  const back = mine.every((each) => each.cause === 'gone');
-  const code = findings.some((each) => each.code === 'SW303') ? 'SW303' : undefined;
-  return {
-    ...sinceLooping(facts, mine),
-    text:
-      `${pods.size} CSI ${pods.size === 1 ? 'pod crash-loops' : 'pods crash-loop'} for want of that socket` +
-      (back ? '; it is back, and they still wait' : ''),
-    evidence: `${restarts} restarts in all; ${shortList([...pods].sort())}`,
-    ...(code === undefined ? {} : { code }),
-  };
+  return `${restarts} restarts in all; ${shortList([...new Set(mine.map((each) => describePod(each.pod)))].sort())}`;
 }
 
 /** Since when they loop, by the logs; else the newest of their ends by the clock: it is as old as that at least. */

@@ -54,7 +54,8 @@ export function reasonsFrom(held: readonly HeldCause[]): Pick<Link, 'because' | 
 
 /** Why a cause holds, in words: `SW302: the sidecars of … (pod longhorn-system/x; 2 min later)`. */
 function describeCause({ cause, rule, shared, possible, lagNs }: HeldCause): string {
-  const when = lagNs === null ? [] : [lagNs > 0n ? `${describeDuration(lagNs)} later` : 'at the same time'];
+  const later = cause.sinceBoot === true ? 'after the boot' : 'later';
+  const when = lagNs === null ? [] : [lagNs > 0n ? `${describeDuration(lagNs)} ${later}` : 'at the same time'];
   const what = shared === undefined ? [] : [`${possible ? 'perhaps shared' : 'shared'}: ${shared}`];
   const proof = [...what, ...when].join('; ');
   return `${cause.code}: ${rule.because}${proof === '' ? '' : ` (${proof})`}`;

@@ -8,6 +8,7 @@ import { podsWaitingFor } from '../csi-waiting.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { describeDate } from '../time.ts';
+import { times } from '../words.ts';
 
 /** SW301: nobody answers at a CSI driver's socket. */
 export const sw301: Rule = {
@@ -113,7 +114,7 @@ function evidenceOf(driver: DriverView, inUse: boolean | undefined): Evidence[] 
 function evidenceOfNone({ error, count, last }: VolumeFailed, registered: boolean | undefined): Evidence[] {
   const listed = registered === true ? 'lists it, as it does drivers that are gone' : 'does not list it';
   return [
-    { source: 'kubeletLog', text: `${error} (${count} ${count === 1 ? 'time' : 'times'})`, at: last },
+    { source: 'kubeletLog', text: `${error} (${times(count)})`, at: last },
     ...(registered === undefined ? [] : [{ source: 'csiNode' as const, text: `the node's CSINode ${listed}` }]),
     { source: 'pods', text: 'no pod of this node has a folder of it' },
     { source: 'csi', text: "no socket of it is in kubelet's folders" },

@@ -9,6 +9,7 @@ import { bootClock } from '../boot-clock.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { describeDate, isCurrent } from '../time.ts';
+import { times } from '../words.ts';
 
 /** SW304: kubelet knocks at a socket that nobody opens any more. */
 export const sw304: Rule = {
@@ -64,7 +65,7 @@ removed only if no process has it bound and it is older than kubelet's own start
 function failureEvidence(socket: RegistrationSocket, facts: Facts): Evidence[] {
   const failed = failureOf(socket, facts);
   if (failed === undefined) return [];
-  return [{ source: 'kubeletLog', text: `RegisterPlugin: ${failed.error} (${failed.count} times)`, at: failed.last }];
+  return [{ source: 'kubeletLog', text: `RegisterPlugin: ${failed.error} (${times(failed.count)})`, at: failed.last }];
 }
 
 /** The registration sockets that refuse, each with why it must stay; undefined where it may be removed. */

@@ -39,7 +39,7 @@ whose dates cannot be compared because the clock was turned.`,
         why:
           `${first.driver.name} answers again, but ${all.map((each) => each.container.name).join(' and ')} ` +
           `of this pod ${all.length === 1 ? 'waits' : 'wait'} in back-off${remaining(first)}.`,
-        evidence: all.flatMap(evidenceOf),
+        evidence: [...all.map(endOf), socketOf(first)],
         remedy: {
           tier: 'safe',
           text: `delete the pod; its ${pod.owner?.kind ?? 'owner'} makes a new one`,
@@ -87,15 +87,16 @@ function crashes({ state, reason, lastExit, kubeletPaths = [] }: BackedOff['cont
 /** The controllers that make a deleted pod anew. */
 const remaking = ['DaemonSet', 'ReplicaSet', 'StatefulSet', 'ReplicationController'];
 
-function evidenceOf({ container, driver, why }: BackedOff): Evidence[] {
+function endOf({ container, why }: BackedOff): Evidence {
   const exit = container.lastExit;
   const ended = exit?.finishedAtNs === undefined ? '' : `, the last time ${describeDate(exit.finishedAtNs)}`;
-  const made = driver.driver === undefined ? '' : `, made ${describeDate(driver.driver.madeAtNs)}`;
   const how = `${container.restarts} restarts, exit code ${exit?.exitCode ?? '?'}${ended}`;
-  return [
-    { source: 'pods', text: `${container.name}: CrashLoopBackOff, ${how}; ${why}` },
-    { source: 'csi', text: `${driver.socket} answers its Probe${made}` },
-  ];
+  return { source: 'pods', text: `${container.name}: CrashLoopBackOff, ${how}; ${why}` };
+}
+
+function socketOf({ driver }: BackedOff): Evidence {
+  const made = driver.driver === undefined ? '' : `, made ${describeDate(driver.driver.madeAtNs)}`;
+  return { source: 'csi', text: `${driver.socket} answers its Probe${made}` };
 }
 
 function remaining({ remainingMs }: BackedOff): string {

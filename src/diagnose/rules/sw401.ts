@@ -42,7 +42,7 @@ counted over all its sandboxes, where the runtime's log tells whose they were.`,
     if (!isStorm && pods.length < limits.loopCreations) return [];
     const processes = valueOr(facts.snapshot.processes, undefined)?.holders ?? [];
     const inits = processes.filter((each) => each.comm.startsWith('runc:['));
-    const [worst] = loops;
+    const worst = loops.find((each) => each.sandboxes === undefined);
     return [
       {
         code: 'SW401',
@@ -58,13 +58,14 @@ counted over all its sandboxes, where the runtime's log tells whose they were.`,
             ? []
             : [{ source: 'processes' as const, text: `${inits.length} × runc:[2:INIT] at this moment` }]),
         ],
-        remedy: {
-          tier: 'none',
-          text: 'see what they end of, and mend that first',
-          ...(worst === undefined
-            ? {}
-            : { command: shellLine('crictl', 'ps', '-a', '--name', `^${worst.container}$`) }),
-        },
+        remedy:
+          worst === undefined
+            ? { tier: 'none', text: 'see why kubelet kills them, and mend that first' }
+            : {
+                tier: 'none',
+                text: 'see what they end of, and mend that first',
+                command: shellLine('crictl', 'ps', '-a', '--name', `^${worst.container}$`),
+              },
         pods,
       },
     ];

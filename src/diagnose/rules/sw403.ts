@@ -1,6 +1,7 @@
 import type { Evidence, Finding } from '../../model/finding.ts';
 import { valueOr } from '../../model/observed.ts';
-import { causeId, causeNodes, loopTies } from '../cause-nodes.ts';
+import { describePod } from '../../model/sandbox.ts';
+import { causeId, causeNodes, loopTies, waitingSidecars } from '../cause-nodes.ts';
 import { type CauseNode, causesOf, ghostCodes, pathTo } from '../causes.ts';
 import type { Facts } from '../facts.ts';
 import { refusalsOf } from '../refusals.ts';
@@ -107,7 +108,10 @@ function shareOf(facts: Facts, path: readonly CauseNode[]): { share: number; oth
   const mine = ties.filter(({ loop, objects }) => held.has(loop.podUid) || objects.some((each) => drivers.has(each)));
   const pods = new Set(mine.map(({ loop }) => loop.pod));
   const sum = (of: typeof ties) => of.reduce((all, { loop }) => all + loop.perMinute, 0);
-  const others = new Set(ties.map(({ loop }) => loop.pod).filter((each) => !pods.has(each))).size;
+  // Whose socket is back crashes no more when it is started the next time.
+  const over = new Set(waitingSidecars(facts).flatMap((each) => (each.cause === 'gone' ? describePod(each.pod) : [])));
+  const going = ties.map(({ loop }) => loop.pod).filter((each) => !pods.has(each) && !over.has(each));
+  const others = new Set(going).size;
   return { share: sum(mine) / Math.max(sum(ties), Number.MIN_VALUE), others };
 }
 

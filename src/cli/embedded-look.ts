@@ -29,7 +29,7 @@ export function eyesOf(node: EmbeddedNode, cri: CriReader) {
     sources: {
       node: async () => known(node.nodeFacts()),
       clock: async () => known({ synchronized: false, hasRtc: false }),
-      boots: async () => known(node.boots),
+      boots: async () => known([...node.boots]),
       runtimeUnit: async () => known({ name: 'containerd.service', activeState: 'active', subState: 'running' }),
       kubelet: async () => known(node.kubeletFacts()),
       processes: async () => known(node.processFacts()),

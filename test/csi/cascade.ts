@@ -30,7 +30,7 @@ export const options: PlanOptions = { allow: ['safe'], only: [], storage: true }
 type Runs = PodSpec['containers'][number]['runs'];
 
 /** A pod of the fixtures with what its containers do on the embedded node. */
-function pod(
+export function pod(
   fixture: PodFixture,
   runs: (container: string) => Runs,
   policy: PodSpec['restartPolicy'] = 'Always',
@@ -113,7 +113,11 @@ export function healerOf(cluster: CsiCluster, planOptions: PlanOptions = options
       ...eyes,
       pods: await observePods(asking),
       askVolumes: () => observeVolumes(asking),
-      sources: { ...eyes.sources, csi: async () => known(cluster.csiFacts()) },
+      sources: {
+        ...eyes.sources,
+        csi: async () => known(cluster.csiFacts()),
+        ...(cluster.kernel.length === 0 ? {} : { kernelLog: async () => known(cluster.kernelLog()) }),
+      },
     });
     const listedUptimeNs = node.clock.uptimeNs();
     const snapshot = { ...seen, kubeletLog: withRegistrations(seen.kubeletLog, cluster) };
@@ -154,6 +158,8 @@ function withRegistrations(
   { deadRegistrations, node }: CsiCluster,
 ): Snapshot['kubeletLog'] {
   if (!log.known || deadRegistrations.size === 0) return log;
+  // Where the log tells of it already, it is right.
+  if (log.value.registrationFailed?.length) return log;
   const error = 'failed to dial socket: context deadline exceeded';
   const at = { wallNs: node.clock.wallNs() };
   const failed = [...deadRegistrations.keys()].map((path) => ({ socket: path, error, count: 1, first: at, last: at }));

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KubeObject } from '../../../lab/kube-api/objects.ts';
 import { type KubeServer, type KubeServerOptions, kubeServer } from '../../../lab/kube-api/server.ts';
@@ -7,6 +7,8 @@ import { type EmbeddedNode, startEmbeddedNode } from '../../../src/embedded/node
 import type { PodSpec } from '../../../src/embedded/pod-spec.ts';
 import type { StorageWorld } from '../../../src/heal/storage-world.ts';
 import type { CsiDriver, CsiFacts, RegistrationSocket } from '../../../src/model/csi.ts';
+import type { KernelLog } from '../../../src/model/kernel.ts';
+import { type KernelLine, KernelLogReader } from '../../../src/observe/kernel/kernel-log.ts';
 import { tempDir } from '../temp.ts';
 import { kubeletState } from './kubelet-state.ts';
 
@@ -27,6 +29,8 @@ export interface ClusterOptions {
   readonly pods: readonly ClusterPod[];
   /** The claims of pods, with the volume of each. */
   readonly volumes: Readonly<Record<string, string>>;
+  /** Drivers besides Longhorn, whose sockets are `csi.sock` in their folders. */
+  readonly others?: readonly { readonly name: string; readonly folder: string }[];
   readonly fault?: KubeServerOptions['fault'];
   readonly allows?: KubeServerOptions['allows'];
   readonly delay?: KubeServerOptions['delay'];
@@ -47,8 +51,12 @@ export class CsiCluster implements AsyncDisposable {
   readonly deadRegistrations = new Map<string, RegistrationSocket>();
   /** Pods that the API deleted, oldest first. */
   readonly deleted: string[] = [];
+  /** What the kernel has said; without a line its log is not there. */
+  readonly kernel: KernelLine[] = [];
   #pods: ClusterPod[];
   readonly #volumes: ClusterOptions['volumes'];
+  /** The driver of each socket. */
+  readonly #drivers: ReadonlyMap<string, string>;
   readonly #dispose: () => Promise<void>;
   #made = 0;
 
@@ -62,6 +70,8 @@ export class CsiCluster implements AsyncDisposable {
     this.api = api;
     this.#pods = [...options.pods];
     this.#volumes = options.volumes;
+    const others = (options.others ?? []).map((each) => [`${each.folder}/csi.sock`, each.name] as const);
+    this.#drivers = new Map([[socket, driverName], ...others]);
     this.dir = dir.path;
     this.kubeconfig = join(dir.path, 'kubeconfig');
     this.#dispose = dir.dispose;
@@ -159,10 +169,36 @@ export class CsiCluster implements AsyncDisposable {
 
   /** What the embedded node's sockets are. */
   csiFacts(): CsiFacts {
-    const driver = this.driver(socket);
-    const drivers = driver === undefined ? [] : [driver];
+    const drivers = [...this.#drivers.keys()].flatMap((path) => this.driver(path) ?? []);
     const registrations = [...this.deadRegistrations.values()];
     return { kubeletDirs: ['/var/lib/kubelet'], drivers, registrations, truncated: false };
+  }
+
+  /** A line of the kernel, at this moment. */
+  kernelSays(text: string): void {
+    const { clock } = this.node;
+    const { bootId } = this.node.nodeFacts();
+    this.kernel.push({ text, wallNs: clock.wallNs(), monotonicUs: Number(clock.uptimeNs() / 1_000n), bootId });
+  }
+
+  /** A line of kubelet about what the embedded one has not, at this moment. */
+  async kubeletSays(message: string): Promise<void> {
+    const { clock, kubeletLogFile } = this.node;
+    const { bootId } = this.node.nodeFacts();
+    const line = {
+      __REALTIME_TIMESTAMP: String(clock.wallNs() / 1_000n),
+      __MONOTONIC_TIMESTAMP: String(clock.uptimeNs() / 1_000n),
+      _BOOT_ID: bootId,
+      MESSAGE: message,
+    };
+    await appendFile(kubeletLogFile, `${JSON.stringify(line)}\n`);
+  }
+
+  /** What the kernel's log says. */
+  kernelLog(): KernelLog {
+    const reader = new KernelLogReader();
+    for (const each of this.kernel) reader.add(each);
+    return reader.result('kmsg', 0);
   }
 
   /** Puts the registration socket of the driver of before there. */
@@ -183,7 +219,7 @@ export class CsiCluster implements AsyncDisposable {
       device: '1',
       inode: String(file.inode),
       madeAtNs: file.madeAtNs,
-      name: driverName,
+      name: this.#drivers.get(path) ?? driverName,
       nameFrom: served ? 'GetPluginInfo' : 'folder',
       state: served ? 'ready' : 'refuses',
       says: served ? '' : 'ECONNREFUSED',
@@ -249,12 +285,20 @@ export class CsiCluster implements AsyncDisposable {
     }
   }
 
+  /** CSINode gets whom kubelet registers, and keeps all of them. */
   #register(): void {
-    if (!this.#isRegistered()) return;
     const resource = this.api.resource('csinodes');
-    if (this.api.store.find(resource, undefined, nodeName)) return;
-    const spec = { drivers: [{ name: driverName, nodeID: nodeName }] };
-    this.api.add({ apiVersion: 'storage.k8s.io/v1', kind: 'CSINode', metadata: { name: nodeName }, spec });
+    const before = this.api.store.find(resource, undefined, nodeName);
+    const known = ((before?.spec as { drivers?: { name: string }[] } | undefined)?.drivers ?? []).map(
+      (each) => each.name,
+    );
+    const isServed = ([path, name]: [string, string]) =>
+      name === driverName ? this.#isRegistered() : this.node.machine.isServed(path);
+    const now = [...this.#drivers].filter(isServed).map(([, name]) => name);
+    if (now.every((each) => known.includes(each))) return;
+    const spec = { drivers: [...new Set([...known, ...now])].map((name) => ({ name, nodeID: nodeName })) };
+    if (before) this.api.store.update(resource, undefined, nodeName, { ...before, spec });
+    else this.api.add({ apiVersion: 'storage.k8s.io/v1', kind: 'CSINode', metadata: { name: nodeName }, spec });
   }
 
   #isRegistered(): boolean {

@@ -1,5 +1,6 @@
 import type { Finding, Link } from '../model/finding.ts';
 import { limits } from '../model/limits.ts';
+import type { BackOff, UnaskedStop } from '../model/records.ts';
 import { describePod } from '../model/sandbox.ts';
 import { lastPart, stopsOf, treeOf } from './cgroup-facts.ts';
 import { describeParties, sliceName } from './controller-fight.ts';
@@ -21,10 +22,9 @@ export function cgroupLinks(facts: Facts, errors: readonly Finding[]): Link[] {
     pastSystemd(errors),
     outside(errors),
     empty(errors),
-    ...fights(facts),
+    ...fights(facts, errors),
     lost(facts, errors),
     killed(facts, errors),
-    crashLoop(facts, errors),
   ];
   return links.filter((each): each is Link => each !== undefined);
 }
@@ -67,16 +67,20 @@ function empty(errors: readonly Finding[]): Link | undefined {
 }
 
 /** Who takes it away and who puts it back, where somebody watched. */
-function fights(facts: Facts): Link[] {
+function fights(facts: Facts, errors: readonly Finding[]): Link[] {
   return flapsOf(facts).flatMap((flap): Link[] => {
     const { controller, path, takers, putters, seen } = flap;
     if (seen.how === 'stops') return [];
     const spans = seen.how === 'changes' ? [seen.fight] : [seen];
+    // Pods that were killed before the watch began say that the fight is older than the watch: since when, nobody saw.
+    const moment = spanOf(facts, spans);
+    const killed = spanOf(facts, killsOf(facts, errors)).agoNs;
+    const isOlder = killed !== null && moment.agoNs !== null && killed > moment.agoNs;
     const back = putters.length === 0 ? '' : `; ${describeParties(putters)} puts it back`;
     const seenHow = seen.how === 'changes' ? `${times(seen.fight.gone)} while it was watched` : 'seen by fanotify';
     return [
       {
-        ...spanOf(facts, spans),
+        ...(isOlder ? noMoment : moment),
         text: `${describeParties(takers)} takes ${controller} away from ${sliceName(path)}${back}`,
         evidence: seenHow,
         code: 'SW502',
@@ -102,11 +106,14 @@ function lost(facts: Facts, errors: readonly Finding[]): Link | undefined {
   };
 }
 
-function killed(facts: Facts, errors: readonly Finding[]): Link | undefined {
+/** The silent stops of the pods that are stopped again and again. */
+function killsOf(facts: Facts, errors: readonly Finding[]): UnaskedStop[] {
   const uids = new Set(errors.filter((each) => each.code === 'SW601').map((each) => each.object.id));
-  const stops = [...facts.pods.values()]
-    .filter((view) => uids.has(view.uid))
-    .flatMap((view) => stopsOf(facts, view) ?? []);
+  return [...facts.pods.values()].filter((view) => uids.has(view.uid)).flatMap((view) => stopsOf(facts, view) ?? []);
+}
+
+function killed(facts: Facts, errors: readonly Finding[]): Link | undefined {
+  const stops = killsOf(facts, errors);
   if (stops.length === 0) return undefined;
   const times = stops.reduce((sum, each) => sum + each.count, 0);
   const pods = stops.map((each) => describePod(each.pod)).sort();
@@ -119,12 +126,8 @@ function killed(facts: Facts, errors: readonly Finding[]): Link | undefined {
 }
 
 /** The end of it: to kubelet a container that is stopped again and again is one that fails. */
-function crashLoop(facts: Facts, errors: readonly Finding[]): Link | undefined {
-  const uids = new Set(errors.filter((each) => each.code === 'SW601').map((each) => each.object.id));
-  const log = facts.snapshot.kubeletLog;
-  const backOffs = (log.known ? (log.value.backOffs ?? []) : []).filter(({ podUid, last }) => {
-    return uids.has(podUid) && facts.node !== undefined && isCurrent(last, facts.node, limits.killsCurrentForMs);
-  });
+export function crashLoop(facts: Facts, errors: readonly Finding[]): Link | undefined {
+  const backOffs = backOffsOf(facts, errors);
   if (backOffs.length === 0) return undefined;
   const longest = Math.max(...backOffs.map((each) => each.delayMs));
   const pods = [...new Set(backOffs.map((each) => describePod(each.pod)))].sort();
@@ -133,6 +136,20 @@ function crashLoop(facts: Facts, errors: readonly Finding[]): Link | undefined {
     text: 'kubelet takes the stops for crashes and waits before it starts them again: CrashLoopBackOff',
     evidence: `back-off of up to ${describeDuration(BigInt(longest) * 1_000_000n)}: ${shortList(pods)}`,
   };
+}
+
+function backOffsOf({ node, snapshot }: Facts, errors: readonly Finding[]): BackOff[] {
+  const uids = new Set(errors.filter((each) => each.code === 'SW601').map((each) => each.object.id));
+  const log = snapshot.kubeletLog;
+  return (log.known ? (log.value.backOffs ?? []) : []).filter(({ podUid, last }) => {
+    return uids.has(podUid) && node !== undefined && isCurrent(last, node, limits.killsCurrentForMs);
+  });
+}
+
+/** Whether the chain ends at CrashLoopBackOff: then that link is of every pod that is down. */
+export function endsInBackOff(facts: Facts, errors: readonly Finding[]): boolean {
+  const waiting = new Set(backOffsOf(facts, errors).map((each) => describePod(each.pod)));
+  return waiting.size > 0 && errors.every((each) => each.pods.every((pod) => waiting.has(pod)));
 }
 
 function podsOf(findings: readonly Finding[]): string {

@@ -3,7 +3,8 @@ import { valueOr } from '../model/observed.ts';
 import { bootClock } from './boot-clock.ts';
 import { causeNodes, isOfEarlierBoot, standingRefusals } from './cause-nodes.ts';
 import { type CauseNode, ghostCodes } from './causes.ts';
-import { cgroupLinks, isOfCgroups } from './cgroup-chain.ts';
+import { cgroupLinks, crashLoop, endsInBackOff, isOfCgroups } from './cgroup-chain.ts';
+import { oldestFirst } from './chain-order.ts';
 import { csiLinks, endsTheChain } from './csi-chain.ts';
 import type { Facts } from './facts.ts';
 import { describeKubelet } from './ghost-finding.ts';
@@ -32,10 +33,12 @@ export function buildChain(facts: Facts, findings: readonly Finding[]): Link[] {
     ...cgroupLinks(facts, errors),
     ...csiLinks(facts, findings, nodes),
     ...stormLinks(facts, findings, nodes),
-    podsDown(errors),
+    crashLoop(facts, errors),
   ];
   const ends = endsTheChain(findings, nodes);
-  const there = links.filter((each): each is Link => each !== undefined);
+  const down = endsInBackOff(facts, errors) ? undefined : podsDown(errors);
+  const there = oldestFirst(links.filter((each): each is Link => each !== undefined));
+  if (down !== undefined) there.push(down);
   const isOf = (code: string) => (ghostCodes.includes(code) ? ghostCodes : [code]);
   const last = there.findIndex((each) => isOf(ends?.code ?? '').includes(each.code ?? 'none'));
   return there.map((link, index) => (index === last && ends !== undefined ? { ...link, ends: ends.text } : link));

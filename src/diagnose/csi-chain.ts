@@ -60,17 +60,25 @@ function refusalsOf(facts: Facts, name: string): NameHeld[] {
 }
 
 /**
- * Since when a socket is dead. A file that an earlier boot left behind was dead when this one began; else kubelet's log
- * tells, by the first failure with the driver or the first refusal of its plugin; else it died after its file was made.
+ * Since when a socket is missed. kubelet's log tells, by the first failure with the driver, the first refusal of its
+ * plugin or the first back-off of its sidecars; else a file that an earlier boot left behind was dead when this one began (as all are: it is missed from
+ * the moment at which its plugin does not come); else it died after its file was made.
  */
 function sinceDead(facts: Facts, { object }: Finding): When {
   const { node } = facts;
   const dead = facts.drivers.find((each) => each.name === object.name && each.state === 'refuses')?.driver;
   if (node === undefined) return noMoment;
-  if (dead !== undefined && isOfEarlierBoot(dead.madeAtNs, facts) === true) {
-    return { at: null, agoNs: node.uptimeNs, lastedNs: node.uptimeNs };
+  const mine = waitingSidecars(facts).filter((each) => each.driver.name === object.name);
+  const logged = spanOf(facts, [
+    ...driverFailures(facts, object.name),
+    ...refusalsOf(facts, object.name),
+    ...sidecarSpans(facts, mine),
+  ]);
+  const ofBefore = dead !== undefined && isOfEarlierBoot(dead.madeAtNs, facts) === true;
+  if (ofBefore) {
+    const since = logged.agoNs ?? node.uptimeNs;
+    return { at: null, agoNs: since, lastedNs: since };
   }
-  const logged = spanOf(facts, [...driverFailures(facts, object.name), ...refusalsOf(facts, object.name)]);
   if (dead === undefined || logged.agoNs !== null) return logged;
   return { ...noMoment, agoNs: withinBoot(node.wallNs - dead.madeAtNs, node) };
 }

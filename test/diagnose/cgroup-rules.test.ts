@@ -276,6 +276,6 @@ describe('the recorded nodes', () => {
       codes.filter((code) => ['SW510', 'SW501', 'SW601'].includes(code)),
       ['SW510', 'SW501', 'SW601'],
     );
-    assert.match(chain.at(-1)?.text ?? '', /2 pods do not stay up/);
+    assert.match(chain.at(-1)?.text ?? '', /CrashLoopBackOff$/);
   });
 });

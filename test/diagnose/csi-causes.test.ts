@@ -97,8 +97,8 @@ describe('when it was', () => {
   });
 
   /** A node whose plugin is refused, with what kubelet's log says; dates are seconds ago. */
-  function blocked(spec: { ghostMade: number; refused?: number; failed?: number; socketMade?: number }): Snapshot {
-    const { ghostMade, refused, failed, socketMade = upS + 100 } = spec;
+  function blocked(spec: { ghostMade: number; refused?: number; failed?: number; socketMade?: number; quiet?: true }) {
+    const { ghostMade, refused, failed, socketMade = upS + 100, quiet } = spec;
     const errors = refused === undefined ? [] : [refusedSince(refused)];
     const backOffs = longhorn.sidecars.map((each) => ({
       ...{ pod: { namespace: each.namespace, name: each.name }, podUid: `uid-${each.name}` },
@@ -106,14 +106,17 @@ describe('when it was', () => {
     }));
     const { kubeletLog } = snapshotOf({
       errors,
-      log: { backOffs, ...(failed === undefined ? {} : { volumeFailed: [volumeFailed(failed)] }) },
+      log: {
+        backOffs: quiet ? [] : backOffs,
+        ...(failed === undefined ? {} : { volumeFailed: [volumeFailed(failed)] }),
+      },
     });
     const attachment = { name: 'csi-1', uid: 'va-1', driver: longhorn.name, volume: 'pvc-1', attached: false };
     return nodeWith({
       drivers: [{ ...refusing(longhorn), madeAtNs: nowNs - seconds(socketMade) }],
       pods: [longhorn.plugin, ...longhorn.sidecars.map((_, n) => crashed(30, n)), waitingPod('db-0')],
       registered: [longhorn.name],
-      attachments: [{ ...attachment, createdAtNs: nowNs - seconds(565) }],
+      attachments: quiet ? [] : [{ ...attachment, createdAtNs: nowNs - seconds(565) }],
       sandboxes: refused === undefined ? [] : [ghostOf(ghostMade)],
       errors,
       more: { kubeletLog },
@@ -139,11 +142,11 @@ describe('when it was', () => {
       // When the runtime was started; it is not said what made them, for no boot before this one is known.
       ['SW101', upS - 1, undefined],
       ['SW302', 570, 'SW101'],
-      // Its file is of the boot before.
-      ['SW301', upS, 'SW302'],
-      ['sidecars', 550, 'SW301'],
+      // Its file is of the boot before; it is missed since its plugin was refused.
+      ['SW301', 570, 'SW302'],
       ['SW305', 565, 'SW301'],
       ['SW306', 560, 'SW305'],
+      ['sidecars', 550, 'SW301'],
       ['SW401', 550, 'SW301'],
     ]);
     const link = chain.find((each) => each.code === 'SW306');
@@ -155,8 +158,8 @@ describe('when it was', () => {
   });
 
   test('a socket of this boot is dead since kubelet’s log says so, else since its file was made at the most', () => {
-    const since = (logged: { failed?: number; refused?: number }) => {
-      const node = blocked({ ghostMade: upS + 300, socketMade: 90, ...logged });
+    const since = (logged: { failed?: number; refused?: number; socketMade?: number }) => {
+      const node = blocked({ ghostMade: upS + 300, socketMade: 90, quiet: true, ...logged });
       return agoS(diagnose(node).chain.find((each) => each.code === 'SW301'));
     };
     assert.equal(since({ failed: 80 }), 80);
@@ -164,6 +167,7 @@ describe('when it was', () => {
     assert.equal(since({ refused: 570 }), 570);
     assert.equal(since({ failed: 80, refused: 570 }), 570);
     assert.equal(since({}), 90);
+    assert.equal(since({ socketMade: upS + 100 }), upS, 'a file of the boot before, and nobody says more');
   });
 
   test('a dead sandbox of this boot that came after the socket had died is no cause of that', () => {

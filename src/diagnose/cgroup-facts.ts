@@ -23,7 +23,7 @@ export interface PodInTree {
   readonly runs: boolean;
   /** What runs of it is old enough to have been there when the tree was read: that is read before the listing. */
   readonly settled: boolean;
-  /** kubelet stopped it of late without a reason that it logs. */
+  /** kubelet stopped it of late, no reason logged. */
   readonly stops: UnaskedStop | undefined;
 }
 
@@ -71,12 +71,12 @@ export function isLoop(stops: UnaskedStop | undefined): stops is UnaskedStop {
   return stops !== undefined && stops.count >= 2;
 }
 
-/** `stopped 4 times within 2 min 59 s without a reason that it logs`. */
+/** `stopped 4 times within 2 min 59 s, no reason logged`. */
 export function describeStops({ count, first, last }: UnaskedStop): string {
-  if (count === 1) return 'stopped once without a reason that it logs';
+  if (count === 1) return 'stopped once, no reason logged';
   const us = (last.monotonicUs ?? 0n) - (first.monotonicUs ?? 0n);
   const lasted = us > 0n ? us * 1_000n : last.wallNs - first.wallNs;
-  return `stopped ${count} times within ${describeDuration(lasted)} without a reason that it logs`;
+  return `stopped ${count} times within ${describeDuration(lasted)}, no reason logged`;
 }
 
 /** The last part of a path: a unit's name with systemd's driver. */

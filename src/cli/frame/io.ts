@@ -21,6 +21,8 @@ export interface Output {
   whenGone?(handler: () => void): void;
   readonly isTerminal: boolean;
   readonly columns: number | undefined;
+  /** The rows of the terminal; absent where there is none, or where it does not say. */
+  readonly rows?: number | undefined;
   /** Whether this stream takes colours by NO_COLOR, FORCE_COLOR, TERM and what it is connected to. */
   readonly takesColour: boolean;
 }

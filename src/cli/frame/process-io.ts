@@ -35,6 +35,9 @@ function outputOver(stream: WriteStream): Output {
     get columns() {
       return stream.isTTY ? stream.columns : undefined;
     },
+    get rows() {
+      return stream.isTTY ? stream.rows : undefined;
+    },
     // styleText knows the rules of NO_COLOR, FORCE_COLOR, NODE_DISABLE_COLORS and TERM for a stream.
     takesColour: styleText('red', 'x', { stream }) !== 'x',
   };

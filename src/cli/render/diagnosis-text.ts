@@ -1,31 +1,32 @@
-import type { Diagnosis, Evidence, Finding, Gap, Link, Severity } from '../../model/finding.ts';
+import type { Diagnosis, Finding, Gap, Link, Severity } from '../../model/finding.ts';
+import { findingsText } from './finding-text.ts';
 import { hang, wrap } from './layout.ts';
 import { lookedAtLines } from './looked-at.ts';
 import { sourceNames } from './sources.ts';
-import { exact, marksOf, type Paint, paint, type Style, shown } from './style.ts';
+import { marksOf, type Paint, paint, type Style, shown } from './style.ts';
 import { formatSpan, formatWhen } from './time.ts';
 
 /** Which findings are printed: those at least this severe; `all` also leaves nothing of them out. */
 export type Show = Severity | 'all';
 
-/** How many findings of one code are written out before the rest is only named. */
-const IN_FULL = 1;
-/** Groups up to this size are written out. */
-const SMALL_GROUP = 3;
-const EVIDENCE_LINES = 4;
-const NAMES = 6;
+/** A report longer than a screen says its verdict once more at the end; this many lines where no terminal says. */
+const SCREEN_LINES = 40;
 
 /** The report of `check`: the verdict, the chain of causes, the findings, what was not looked at. */
 export function diagnosisText(diagnosis: Diagnosis, style: Style, show: Show): string {
+  const all = show === 'all';
   const visible = diagnosis.findings.filter((each) => isShown(each.severity, show));
-  const lines = [...verdictLines(diagnosis, style)];
-  if (diagnosis.state !== 'healthy') lines.push(...chainLines(diagnosis.chain, style));
-  for (const group of byCode(visible)) lines.push('', ...groupLines(group, style, show === 'all'));
-  lines.push(...gapLines(diagnosis, style, visible.length > 0 || show === 'all' || show === 'info'));
+  const verdict = verdictLines(diagnosis, style);
+  const chain = diagnosis.state === 'healthy' ? [] : diagnosis.chain;
+  const findings = findingsText(visible, { style, all, chain, among: diagnosis.findings });
+  const lines = [...verdict, ...chainLines(chain, style, all), ...findings.lines];
+  lines.push(...gapLines(diagnosis, style, visible.length > 0 || all || show === 'info'));
   const isBrief = diagnosis.state === 'healthy' && visible.length === 0;
   const lookedAt = lookedAtLines(diagnosis, style);
   if (lookedAt.length > 0) lines.push(...(isBrief ? lookedAt : ['', ...lookedAt]));
-  if (!isBrief) lines.push(...closingLines(diagnosis, visible, style, show));
+  if (!isBrief) lines.push(...closingLines(diagnosis, { visible, show, leftOut: findings.leftOut }, style));
+  // The verdict comes first; on a screen that it has left by now it is wanted last.
+  if (lines.length > (style.height ?? SCREEN_LINES)) lines.push('', ...verdict);
   return `${lines.join('\n')}\n`;
 }
 
@@ -47,7 +48,7 @@ export function verdictLines(diagnosis: Diagnosis, style: Style): string[] {
   return wrap(shown(style, diagnosis.verdict), style.width).map((line) => paint(style, how, line));
 }
 
-function chainLines(chain: readonly Link[], style: Style): string[] {
+function chainLines(chain: readonly Link[], style: Style, all: boolean): string[] {
   if (chain.length === 0) return [];
   const marks = marksOf(style);
   const lines = ['', paint(style, 'bold', 'How it came about, oldest first')];
@@ -64,13 +65,8 @@ function chainLines(chain: readonly Link[], style: Style): string[] {
       shown(style, link.text),
       link.code === undefined ? '' : paint(style, 'dim', `[${shown(style, link.code)}]`),
     ].join(' ');
-    lines.push(...hang(head, style.width, first, bar).map((each) => each.replaceAll('\u00a0', ' ')));
-    if (link.evidence !== '') {
-      for (const each of hang(shown(style, link.evidence), style.width, bar, bar)) {
-        lines.push(bar + paint(style, 'dim', each.slice(bar.length)));
-      }
-    }
-    for (const words of reasonsOf(link)) {
+    lines.push(...linkLines(head, link.evidence, { first, bar, style }));
+    for (const words of reasonsOf(link, all)) {
       for (const each of hang(shown(style, words), style.width, bar, `${bar}  `)) {
         lines.push(bar + paint(style, 'dim', each.slice(bar.length)));
       }
@@ -79,86 +75,34 @@ function chainLines(chain: readonly Link[], style: Style): string[] {
   return lines;
 }
 
+/** A link and its evidence: in one go where that takes fewer lines. */
+function linkLines(
+  head: string,
+  evidence: string,
+  { first, bar, style }: { readonly first: string; readonly bar: string; readonly style: Style },
+): string[] {
+  const broken = (text: string) => hang(text, style.width, first, bar).map((each) => each.replaceAll('\u00a0', ' '));
+  const alone = broken(head);
+  if (evidence === '') return alone;
+  const words = shown(style, evidence);
+  const below = hang(words, style.width, bar, bar).map((each) => bar + paint(style, 'dim', each.slice(bar.length)));
+  const dimmed = words.split(' ').map((each) => paint(style, 'dim', each));
+  const joined = broken(`${head} ${marksOf(style).dash} ${dimmed.join(' ')}`);
+  return joined.length < alone.length + below.length ? joined : [...alone, ...below];
+}
+
 /** Why a link came of an earlier one, and what else could have caused it. */
-function reasonsOf({ because, others = [], ends }: Link): string[] {
-  const other = others.map(({ text, decidedBy }) => `or of ${text}; what decides: ${decidedBy}`);
+function reasonsOf({ because, others = [], ends }: Link, all: boolean): string[] {
   const last = ends === undefined ? [] : [`broken here, the chain ends: ${ends}`];
-  return [...(because === undefined ? [] : [`because of ${because}`]), ...other, ...last];
+  const other = others.map(({ text, decidedBy }) => `or of ${text}; what decides: ${decidedBy}`);
+  const best = because === undefined ? [] : [`because of ${because}`];
+  if (all || other.length === 0) return [...best, ...other, ...last];
+  const codes = [...new Set([/^SW\d{3}/.exec(because ?? '')?.[0] ?? [], ...others.map((each) => each.code)].flat())];
+  return [`because of ${codes.join(' or ')} (--show all says why, and what decides)`, ...last];
 }
 
 function span(ns: bigint): string {
   return formatSpan(ns).replaceAll(' ', '\u00a0');
-}
-
-function groupLines(group: readonly Finding[], style: Style, all: boolean): string[] {
-  const full = all || group.length <= SMALL_GROUP ? group : group.slice(0, IN_FULL);
-  const rest = group.slice(full.length);
-  const lines = full.flatMap((each, index) => [...(index === 0 ? [] : ['']), ...findingLines(each, style, all)]);
-  if (rest.length > 0) {
-    const names = rest.slice(0, NAMES).map((each) => shown(style, each.object.name));
-    const more = rest.length > NAMES ? ` and ${rest.length - NAMES} more` : '';
-    const code = shown(style, rest[0]?.code ?? '');
-    const named = `${names.join(', ')}${more}`;
-    const text = `and ${rest.length} more ${code} of the same kind: ${named} (--show all writes them out)`;
-    lines.push(...hang(text, style.width, '  '));
-  }
-  return lines;
-}
-
-function findingLines(finding: Finding, style: Style, all: boolean): string[] {
-  const code = shown(style, finding.code);
-  const label = paint(style, severityPaint[finding.severity], finding.severity);
-  const head = `${label} ${paint(style, 'bold', code)} ${shown(style, finding.object.name)}`;
-  const lines = [
-    ...hang(head, style.width, '', '  '),
-    ...hang(shown(style, finding.why), style.width, '  '),
-    ...podLines(finding, style, all),
-    ...evidenceLines(finding.evidence, style, all),
-  ];
-  const { remedy } = finding;
-  const tier = remedy.tier === 'none' || remedy.tier === 'safe' ? '' : ` (${remedy.tier})`;
-  lines.push(...labelled('mend', `${shown(style, remedy.text)}${tier}`, style));
-  // A command is never broken: it is there to be pasted.
-  if (remedy.command !== undefined) {
-    lines.push(`${' '.repeat(LABEL)}${paint(style, 'green', exact(style, remedy.command))}`);
-  }
-  lines.push(...labelled('more', `sandwarden explain ${code}`, style));
-  return lines;
-}
-
-const LABEL = 8;
-
-function labelled(label: string, text: string, style: Style): string[] {
-  return hang(text, style.width, `  ${label}`.padEnd(LABEL), ' '.repeat(LABEL));
-}
-
-const severityPaint: Readonly<Record<Severity, Paint>> = {
-  error: ['bold', 'red'],
-  warning: ['bold', 'yellow'],
-  info: ['bold', 'blue'],
-};
-
-function podLines(finding: Finding, style: Style, all: boolean): string[] {
-  const { pods } = finding;
-  // The object of most findings names its one pod already.
-  if (pods.length === 0 || (pods.length === 1 && finding.object.name.startsWith(pods[0] ?? ''))) return [];
-  const named = (all ? pods : pods.slice(0, NAMES)).map((each) => shown(style, each)).join(', ');
-  const more = all || pods.length <= NAMES ? '' : ` and ${pods.length - NAMES} more`;
-  return labelled('pods', `${named}${more}`, style);
-}
-
-function evidenceLines(evidence: readonly Evidence[], style: Style, all: boolean): string[] {
-  const some = all ? evidence : evidence.slice(0, EVIDENCE_LINES);
-  const lines = some.flatMap((each, index) =>
-    hang(
-      `${sourceNames[each.source]}: ${shown(style, each.text)}`,
-      style.width,
-      (index === 0 ? '  seen' : '').padEnd(LABEL),
-      ' '.repeat(LABEL + 2),
-    ),
-  );
-  if (some.length < evidence.length) lines.push(`${' '.repeat(LABEL)}and ${evidence.length - some.length} more`);
-  return lines.map((each) => each.slice(0, LABEL) + paint(style, 'dim', each.slice(LABEL)));
 }
 
 function gapLines(diagnosis: Diagnosis, style: Style, full: boolean): string[] {
@@ -169,7 +113,14 @@ function gapLines(diagnosis: Diagnosis, style: Style, full: boolean): string[] {
     const text = `Not looked at: ${names} (--show info says why).`;
     return wrap(text, style.width).map((line) => paint(style, 'dim', line));
   }
-  return ['', paint(style, 'bold', 'Not looked at'), ...sameReason(gaps).flatMap((each) => gapText(each, style))];
+  const reasons = sameReason(gaps);
+  const [only] = reasons;
+  const title = 'Not looked at';
+  if (reasons.length === 1 && only?.hint === '') {
+    const text = `${title}: ${only.names.join(', ')}: ${shown(style, only.message)}`;
+    return ['', ...hang(text, style.width, '', '  ')];
+  }
+  return ['', paint(style, 'bold', title), ...reasons.flatMap((each) => gapText(each, style))];
 }
 
 interface Gaps {
@@ -199,27 +150,30 @@ function gapText({ names, message, hint }: Gaps, style: Style): string[] {
   return hint === '' ? says : [...says, ...hang(shown(style, hint), style.width, `    ${marksOf(style).arrow} `)];
 }
 
-function closingLines(diagnosis: Diagnosis, visible: readonly Finding[], style: Style, show: Show): string[] {
+interface Shown {
+  readonly visible: readonly Finding[];
+  readonly show: Show;
+  /** Evidence that stands elsewhere in the report was not quoted again. */
+  readonly leftOut: boolean;
+}
+
+function closingLines(diagnosis: Diagnosis, { visible, show, leftOut }: Shown, style: Style): string[] {
   const lines: string[] = [];
+  const [first] = visible;
   if (visible.some((each) => each.remedy.tier === 'safe')) {
     const text = "Next: 'sandwarden heal' shows what it would do and asks first.";
-    lines.push('', ...wrap(text, style.width).map((line) => paint(style, 'bold', line)));
+    lines.push(...wrap(text, style.width).map((line) => paint(style, 'bold', line)));
   }
+  const notes: string[] = [];
+  if (first !== undefined) notes.push(`'sandwarden explain ${shown(style, first.code)}'`);
+  if (leftOut) notes.push('--show all (evidence is quoted once)');
   const hidden = diagnosis.findings.length - visible.length;
   if (hidden > 0) {
     const all = show === 'error' ? 'warning' : 'info';
-    const text = `${hidden} less severe finding${hidden === 1 ? '' : 's'} not shown (--show ${all}).`;
-    lines.push('', ...wrap(text, style.width).map((line) => paint(style, 'dim', line)));
+    notes.push(`--show ${all} (${hidden} less severe finding${hidden === 1 ? '' : 's'} not shown)`);
   }
-  return lines;
-}
-
-function byCode(findings: readonly Finding[]): Finding[][] {
-  const groups: Finding[][] = [];
-  for (const finding of findings) {
-    const last = groups.at(-1);
-    if (last?.[0] && last[0].code === finding.code && last[0].severity === finding.severity) last.push(finding);
-    else groups.push([finding]);
+  if (notes.length > 0) {
+    lines.push(...wrap(`More: ${notes.join(', ')}`, style.width).map((line) => paint(style, 'dim', line)));
   }
-  return groups;
+  return lines.length === 0 ? [] : ['', ...lines];
 }

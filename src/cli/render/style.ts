@@ -8,6 +8,8 @@ export interface Style {
   /** false: nothing but ASCII is written. */
   readonly unicode: boolean;
   readonly width: number;
+  /** The rows of the terminal; absent where there is none. */
+  readonly height?: number;
 }
 
 const NARROWEST = 40;
@@ -22,6 +24,7 @@ export function styleOf(io: Io, noColour: boolean, output: Output = io.stdout): 
     colour: !noColour && output.takesColour,
     unicode: io.env.TERM !== 'dumb' && localeIsUtf8(io.env),
     width: Math.min(Math.max(columns, NARROWEST), WIDEST),
+    ...(output.rows ? { height: output.rows } : {}),
   };
 }
 

@@ -24,7 +24,7 @@ export function driverNow(views: Views): KnownDriver | undefined {
     const source = views.snapshot.kubeletConfig?.known ? 'kubeletConfig' : 'cgroups';
     return {
       driver: only,
-      evidence: { source, text: `kubelet uses ${only}: its pods are in /${tree} of the cgroup tree` },
+      evidence: { source, text: `kubelet uses ${only}: its pods are in /${tree}` },
     };
   }
   return driverAtStart(views);

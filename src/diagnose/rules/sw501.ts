@@ -65,7 +65,7 @@ function findingOf(pod: PodInTree, tree: CgroupFacts): Finding[] {
         tier: 'none',
         text:
           pod.outside.length > 0
-            ? 'let the runtime use the slice (SW510); until then systemd takes the controllers away again and again'
+            ? 'let the runtime use the slice (SW510): put back by hand they go again'
             : 'find who takes them away; what is written there by hand is taken away again',
         command: shellLine('sandwarden', 'explain', 'pod', name),
       },

@@ -49,7 +49,7 @@ function findingOf(flap: Flap, facts: Facts): Finding {
     // Without a witness it explains the errors beside it and is none of its own.
     severity: flap.seen.how === 'stops' ? 'warning' : hurts ? 'error' : once ? 'info' : 'warning',
     object: { kind: 'node', name: sliceName(flap.path) },
-    why: `${whatGoesOn(flap)}. kubelet kills each pod there that it looks at while ${flap.controller} is gone.`,
+    why: `${whatGoesOn(flap)}. kubelet kills the pods that it looks at meanwhile.`,
     evidence: [...evidenceOf(flap), ...stateOf(flap, facts)],
     remedy: { tier: 'none', ...remedyOf(flap) },
     pods,
@@ -136,7 +136,7 @@ function stateOf({ path }: Flap, { snapshot }: Facts): Evidence[] {
 
 function remedyOf({ pods, seen }: Flap): { text: string; command?: string } {
   const text = pods.some((each) => each.outside.length > 0)
-    ? 'let the runtime use the slices (SW503, SW510); what is written there by hand is taken away again'
+    ? 'let the runtime use the slices (SW503, SW510): put back by hand it goes'
     : 'hold the slice with a delegated scope (SW508); what is written there by hand is taken away again';
   return seen.how === 'changes' ? { text } : { text, command: 'sandwarden watch controllers --for 3m' };
 }

@@ -50,9 +50,8 @@ function findingOf(facts: Facts, uid: string, group: readonly OddCgroup[]): Find
       severity: isLoop(stops) ? 'error' : 'warning',
       object: { kind: 'pod', name: view === undefined ? lastPart(first.path) : describePod(view), id: uid },
       why:
-        `${count} of this pod ${processes.length === 1 ? 'runs' : 'run'} outside its slice: runc took the name ` +
-        'of the slice for that of a directory, as it does without SystemdCgroup. No limit applies, and systemd takes ' +
-        'the controllers of the empty slice away.',
+        `${count} of this pod ${processes.length === 1 ? 'runs' : 'run'} outside its slice, where runc ` +
+        'puts it without SystemdCgroup: no limit applies, and systemd takes controllers of the empty slice away.',
       evidence: [
         ...group.map((each) => ({
           source: 'cgroups' as const,

@@ -53,14 +53,14 @@ function silentStops(facts: Facts, view: PodView): Finding[] | undefined {
       severity: isLoop(stops) ? 'error' : 'info',
       object: { kind: 'pod', name, id: view.uid },
       why: isLoop(stops)
-        ? 'kubelet stops its healthy containers and makes its sandbox anew, again and again. Of its branches only ' +
-          'the one of the missing cgroup does that without saying why.'
+        ? 'kubelet stops its healthy containers and makes its sandbox anew, again and again, and does not say why: ' +
+          'so it does for a missing cgroup alone.'
         : 'kubelet stopped its containers once and made its sandbox anew without saying why, as it does where the ' +
           'cgroup lacks something.',
       evidence: [{ source: 'kubeletLog', text: describeStops(stops), at: stops.last }, ...cgroupNow(facts, view)],
       remedy: {
         tier: 'none',
-        text: 'keep the controllers of its cgroup in place; this tells what takes them away',
+        text: 'keep the controllers of its cgroup; this tells what takes them away',
         command: shellLine('sandwarden', 'explain', 'pod', name),
       },
       pods: [name],

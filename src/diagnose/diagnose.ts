@@ -4,9 +4,9 @@ import type { Snapshot } from '../model/snapshot.ts';
 import { laterSources, snapshotSources } from '../model/snapshot.ts';
 import { catalogue } from './catalogue.ts';
 import { buildChain } from './chain.ts';
-import { configOf } from './config/drivers.ts';
 import type { Facts } from './facts.ts';
 import { buildFacts } from './facts.ts';
+import { notJudged, writersGap } from './needs.ts';
 import { blindSpots, verdictOf } from './verdict.ts';
 
 /**
@@ -28,6 +28,7 @@ export function diagnose(snapshot: Snapshot): Diagnosis {
     findings,
     gaps: gapsOf(facts),
     ...lookedAt(snapshot),
+    notJudged: notJudged(facts, findings, catalogue),
   };
 }
 
@@ -49,15 +50,7 @@ function stateOf(facts: Facts, findings: readonly Finding[]): Diagnosis['state']
 
 /** What was not seen, and why. */
 function gapsOf(facts: Facts): Gap[] {
-  return [...sourceGaps(facts), ...partGaps(facts)];
-}
-
-/** What a source that answered could not say for lack of another one. */
-function partGaps(facts: Facts): Gap[] {
-  const missing = configOf(facts)?.writersUnknown;
-  if (missing === undefined) return [];
-  const message = `which units write the runtime's configuration (SW507): ${missing.message}`;
-  return [{ source: 'runtimeConfig', message, hint: missing.hint }];
+  return [...sourceGaps(facts), ...writersGap(facts)];
 }
 
 /** The sources that could not answer. The API counts only where a pod's fate hangs on what it would say. */

@@ -1,4 +1,5 @@
-import type { Finding, Severity, Tier } from '../model/finding.ts';
+import type { Finding, Gap, Severity, Tier } from '../model/finding.ts';
+import type { SnapshotSource } from '../model/snapshot.ts';
 import type { Facts } from './facts.ts';
 
 /**
@@ -23,6 +24,11 @@ export interface Rule {
   readonly remedy: { readonly tier: Tier | 'none'; readonly text: string };
   /** Where the facts come from: file and function, or document. */
   readonly sources: readonly string[];
+  /**
+   * What must have been seen for "nothing found" to mean that nothing is there; where it depends on the node, by its
+   * facts. A gap is something that is missing for certain.
+   */
+  readonly needs: readonly SnapshotSource[] | ((facts: Facts) => readonly (SnapshotSource | Gap)[]);
   /** Pure. Gives findings in any order; an empty list where nothing is wrong or nothing can be known. */
   examine(facts: Facts): Finding[];
   /** Pure. What follows from the findings of all rules together; for the few findings that are made of others. */

@@ -80,6 +80,13 @@ export interface Gap {
   readonly hint: string;
 }
 
+/** A finding that can neither be told nor ruled out, because something that it needs was not seen. */
+export interface NotJudged {
+  readonly code: string;
+  readonly source: SnapshotSource;
+  readonly message: string;
+}
+
 export interface Diagnosis {
   /** One line in plain words: the first thing a person reads. */
   readonly verdict: string;
@@ -90,4 +97,6 @@ export interface Diagnosis {
   readonly gaps: readonly Gap[];
   /** Which runtime this is about, where there was more than one to look at. */
   readonly lookedAt?: EndpointInfo;
+  /** By code. What is in neither list, and not found, is not there. */
+  readonly notJudged: readonly NotJudged[];
 }

@@ -92,6 +92,7 @@ export const sick: Diagnosis = {
     { source: 'pods', message: 'no Kubernetes API was asked', hint: '' },
     { source: 'boots', message: 'journalctl is not installed', hint: 'Install systemd, or give --kubelet-log FILE.' },
   ],
+  notJudged: [],
 };
 
 export const healthy: Diagnosis = {
@@ -100,6 +101,7 @@ export const healthy: Diagnosis = {
   chain: [],
   findings: [],
   gaps: [],
+  notJudged: [],
 };
 
 /** A healthy node about which one source was silent. */
@@ -136,6 +138,7 @@ export const hostile: Diagnosis = {
     },
   ],
   gaps: [{ source: 'runtimeLog', message: '\u001b[5mblink', hint: '<hint/>' }],
+  notJudged: [],
 };
 
 export const unobservable: Diagnosis = {
@@ -150,6 +153,10 @@ export const unobservable: Diagnosis = {
       hint: "Start the runtime: 'systemctl start containerd'.",
     },
   ],
+  notJudged: ['SW102', 'SW701'].map((code) => ({
+    ...{ code, source: code === 'SW102' ? 'sandboxes' : 'runtime' },
+    message: 'nobody listens on unix:///run/containerd/containerd.sock',
+  })),
 };
 
 const ofTwo = {
@@ -265,6 +272,7 @@ export const rules: readonly Rule[] = [
     evidence: 'Both dates and attempts.',
     remedy: { tier: 'safe', text: 'Remove exactly those.' },
     sources: ['pkg/kubelet/kuberuntime/helpers.go podSandboxByCreated'],
+    needs: ['sandboxes'],
     examine: () => [],
   },
   {
@@ -277,6 +285,7 @@ export const rules: readonly Rule[] = [
     evidence: 'The errno.',
     remedy: { tier: 'none', text: 'By cause.' },
     sources: ['reproductions'],
+    needs: ['runtime'],
     examine: () => [],
   },
 ];

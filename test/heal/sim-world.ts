@@ -90,7 +90,14 @@ export class SimWorld implements World {
 
   look(): Look {
     const plan = this.plan();
-    const diagnosis = { verdict: 'simulated', state: 'errors', chain: [], findings: [], gaps: [] } as const;
+    const diagnosis = {
+      verdict: 'simulated',
+      state: 'errors',
+      chain: [],
+      findings: [],
+      gaps: [],
+      notJudged: [],
+    } as const;
     return { snapshot: this.#snapshot(), diagnosis, plan, listedUptimeNs: this.clock.uptimeNs() };
   }
 

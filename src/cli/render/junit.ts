@@ -7,7 +7,7 @@ import { sourceNames } from './sources.ts';
 /**
  * A diagnosis as JUnit XML: a test case for each finding and for each rule that found nothing.
  * `fails` decides which findings are failures (--fail-on); the others pass and are written to system-out.
- * What could not be looked at is a skipped test case.
+ * What could not be looked at is a skipped test case, and so is a rule that needs it: it has not passed.
  */
 export function junitText(
   diagnosis: Diagnosis,
@@ -20,9 +20,11 @@ export function junitText(
   const failures = findings.filter(fails).length;
   const { gaps } = diagnosis;
   const lookedAt = lookedAtSentence(diagnosis.lookedAt);
+  const blind = new Map(diagnosis.notJudged.map((each) => [each.code, each]));
+  const skipped = gaps.length + quiet.filter((rule) => blind.has(rule.code)).length;
   const errors = diagnosis.state === 'unobservable' ? 1 : 0;
   const tests = findings.length + quiet.length + gaps.length + errors;
-  const counts = attributes({ tests, failures, errors, skipped: gaps.length });
+  const counts = attributes({ tests, failures, errors, skipped });
   const lines = [
     '<?xml version="1.0" encoding="UTF-8"?>',
     `<testsuites ${attributes({ name: 'sandwarden', tests, failures, errors })}>`,
@@ -40,7 +42,14 @@ export function junitText(
   }
   for (const each of findings) lines.push(...findingCase(each, titleOf(each, catalogue), fails(each)));
   for (const rule of quiet) {
-    lines.push(`    <testcase ${attributes({ classname: `sandwarden.${rule.code}`, name: rule.title })}/>`);
+    const testcase = `<testcase ${attributes({ classname: `sandwarden.${rule.code}`, name: rule.title })}`;
+    const missing = blind.get(rule.code);
+    if (missing === undefined) {
+      lines.push(`    ${testcase}/>`);
+      continue;
+    }
+    const message = `not judged without ${sourceNames[missing.source]}: ${missing.message}`;
+    lines.push(`    ${testcase}>`, `      <skipped ${attributes({ message })}/>`, '    </testcase>');
   }
   for (const gap of gaps) {
     const name = attributes({ classname: 'sandwarden.observe', name: sourceNames[gap.source] });

@@ -22,6 +22,7 @@ NotReady alone is no fault: SW108 counts those that block nothing.`,
     'containerd internal/cri/server/sandbox_run.go RunPodSandbox, internal/registrar/registrar.go Reserve',
     'kubelet pkg/kubelet/kuberuntime/util/util.go PodSandboxChanged',
   ],
+  needs: ['node', 'sandboxes', 'containers', 'kubelet', 'kubeletLog'],
   examine: (facts) =>
     ghostFindings(
       facts,

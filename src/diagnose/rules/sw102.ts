@@ -32,6 +32,7 @@ kubelet from 1.35 on sorts by attempt; for it the order is harmless, though garb
     'kubernetes issues 127948, 126514, 93064; containerd issues 9459, 10842',
     'reproduced: kubelet 1.34.9 with containerd 1.7.24, clock two hours behind',
   ],
+  needs: ['node', 'sandboxes', 'containers', 'kubelet', 'kubeletLog'],
   examine: (facts) => [
     ...ghostFindings(facts, 'SW102', (ghost, cure) => whyOf(ghost, cure, facts)),
     ...harmless(facts),

@@ -33,6 +33,7 @@ end.`,
     'containerd internal/cri/server/sandbox_run.go: Reserve is first, sandboxStore.Add is last',
     'containerd issues 9947, 12438; seen on 1.6.20 with a CNI plugin whose child holds its stdout',
   ],
+  needs: ['node', 'sandboxes', 'kubelet', 'kubeletLog'],
   examine: (facts) => inFlightErrors(facts).map((error) => findingOf(error, facts)),
 };
 

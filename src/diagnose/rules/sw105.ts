@@ -30,6 +30,7 @@ This skips CNI DEL, so an address of the pod network may stay taken.`,
     'containerd internal/cri/server/restart.go recover',
     'containerd issues 6095, 5410, 13609; cri issue 1014; microk8s issue 508',
   ],
+  needs: (facts) => (facts.snapshot.runtime.known ? [] : ['runtimeLog']),
   examine: (facts) => {
     // A runtime that answers has recovered: lines of an earlier start are history.
     if (facts.snapshot.runtime.known) return [];

@@ -28,6 +28,7 @@ leak the pod's address.`,
     'containerd internal/cri/server/sandbox_stop.go stopPodSandbox',
     'containerd issues 6565, 8774, 13326; cozystack issue 2310',
   ],
+  needs: ['node', 'kubeletLog'],
   examine: (facts) => {
     const node = facts.node;
     const failed = valueOr(facts.snapshot.kubeletLog, undefined)?.stopFailed ?? [];

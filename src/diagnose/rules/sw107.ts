@@ -27,6 +27,7 @@ This finding names sandboxes that have been removable for more than two cycles, 
     text: 'By cause: mend CNI where the stop fails; make the API reachable where pods are unknown.',
   },
   sources: ['kubelet pkg/kubelet/kuberuntime/kuberuntime_gc.go evictSandboxes, removeSandbox; kubernetes issue 115252'],
+  needs: ['node', 'sandboxes', 'containers', 'kubelet'],
   examine: (facts) => {
     const kubelet = valueOr(facts.snapshot.kubelet, undefined);
     if (facts.node === undefined || kubelet?.running !== true) return [];

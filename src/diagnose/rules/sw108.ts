@@ -19,6 +19,7 @@ Removing all NotReady sandboxes, as scripts on the web do, destroys those logs a
     'kubelet pkg/kubelet/kuberuntime/kuberuntime_gc.go evictSandboxes (keeps the newest of each pod)',
     'k3s issue 11139, containerd issue 10865',
   ],
+  needs: ['sandboxes', 'containers', 'kubelet'],
   examine: (facts) => {
     if (facts.kept.length === 0) return [];
     const byReason = Map.groupBy(facts.kept, (each) => each.reason);

@@ -23,6 +23,7 @@ hangs. Then nothing is removed: the wait must end, or the runtime must be restar
     'containerd internal/cri/server/container_create.go CreateContainer',
     'kubernetes issues 134153, 135762, 138191; containerd issues 4604, 10828',
   ],
+  needs: ['node', 'sandboxes', 'containers', 'kubelet', 'kubeletLog'],
   examine: (facts) => [
     ...ghostFindings(
       facts,

@@ -21,6 +21,7 @@ it: a clock that was behind at the next boot (SW202), ghosts (SW101, SW102), hal
     'systemd src/systemd/sd-messages.h (SD_MESSAGE_SHUTDOWN, SD_MESSAGE_JOURNAL_STOP)',
     'containerd restart.go',
   ],
+  needs: ['boots'],
   examine: ({ snapshot }) => {
     const last = valueOr(snapshot.boots, []).findLast((each) => each.end !== 'running');
     if (last?.end !== 'unclean') return [];

@@ -31,6 +31,7 @@ later.`,
     'reproduced: kubelet 1.34.9 with containerd 1.7.24, clock two hours behind',
     'kubernetes issues 127948, 93064; containerd issue 10842',
   ],
+  needs: ['node', 'boots', 'sandboxes', 'kubeletLog'],
   examine: (facts) => {
     const { node } = facts;
     if (node === undefined) return [];

@@ -26,6 +26,7 @@ with them their logs. NotReady is normal after a reboot.`,
     'k3s pkg/agent/containerd/containerd.go Run (containerd is a child, with Pdeathsig)',
     'systemd.unit(5), Before= and After=: units that do not exist are ignored; xargs(1)',
   ],
+  needs: ['units'],
   examine: ({ snapshot }) => {
     const { units } = snapshot;
     return units?.known ? [...early(units.value), ...orderedAfterNothing(units.value)] : [];

@@ -19,6 +19,7 @@ it only reports what it would do, until a boot has lived for longer.`,
   evidence: 'each boot with its end and how long it lived',
   remedy: { tier: 'none', text: 'Find what the boots have in common; the hook only reports meanwhile.' },
   sources: ['systemd-journald: boot ids; src/boot/reboot-loop.ts'],
+  needs: ['boots'],
   examine: ({ snapshot }) => {
     const boots = valueOr(snapshot.boots, []);
     const loop = boots.filter((each) => each.end !== 'running').slice(-limits.rebootLoopBoots);

@@ -38,6 +38,7 @@ DaemonSet makes no pod here.`,
     'kubelet pkg/volume/csi/csi_client.go; kubernetes-csi/livenessprobe cmd/livenessprobe/main.go',
     'kubernetes issue 94388, kubernetes-csi/node-driver-registrar issue 83: CSINode keeps drivers that are gone',
   ],
+  needs: ['csi'],
   examine: (facts) => facts.drivers.flatMap((driver) => findingOf(driver, facts)),
 };
 

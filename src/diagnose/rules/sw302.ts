@@ -25,6 +25,7 @@ SW303.`,
   evidence: 'the pod, and the finding that blocks it',
   remedy: { tier: 'none', text: 'Heal what blocks it first; then the socket comes by itself.' },
   sources: ['SW101 to SW109 and SW703; kubelet pkg/kubelet/kuberuntime/kuberuntime_manager.go SyncPod'],
+  needs: ['csi', 'node', 'sandboxes', 'kubelet', 'kubeletLog'],
   examine: () => [],
   conclude: (facts, findings) => [
     ...facts.drivers.filter(isBroken).flatMap((driver) => ofDriver(driver, facts, findings)),

@@ -4,6 +4,7 @@ import { shellLine } from '../../model/shell-word.ts';
 import { type BackedOff, backedOff, isDriverContainer } from '../csi-facts.ts';
 import { podsWaitingFor } from '../csi-waiting.ts';
 import type { Facts } from '../facts.ts';
+import { ofDrivers } from '../needs.ts';
 import type { Rule } from '../rule.ts';
 import { describeDate, describeDuration } from '../time.ts';
 
@@ -28,6 +29,7 @@ whose dates cannot be compared because the clock was turned.`,
     'kubelet pkg/kubelet/kuberuntime/kuberuntime_manager.go doBackOff; kubelet.go MaxContainerBackOff',
     'kubernetes-csi sidecars: connection.Connect, exit on connection loss',
   ],
+  needs: (facts) => ['csi', ...ofDrivers(facts, ['node', 'pods'])],
   examine: (facts) =>
     deletable(facts).map(({ pod, all }): Finding => {
       const [first] = all;

@@ -32,6 +32,7 @@ removed only if no process has it bound and it is older than kubelet's own start
     'kubelet pkg/kubelet/pluginmanager: plugin_watcher.go, operation_executor, goroutinemap exponential back-off',
     'kubernetes-csi/node-driver-registrar issue 206',
   ],
+  needs: ['csi'],
   examine: (facts) =>
     deadRegistrations(facts).map(({ socket, keep }) => {
       const owner =

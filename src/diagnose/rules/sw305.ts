@@ -4,6 +4,7 @@ import { shellLine } from '../../model/shell-word.ts';
 import { type StuckAttachment, stuckAttachments } from '../csi-facts.ts';
 import { podsWaitingFor } from '../csi-waiting.ts';
 import type { Facts } from '../facts.ts';
+import { ofDrivers } from '../needs.ts';
 import type { Rule } from '../rule.ts';
 import { describeDate, describeDuration } from '../time.ts';
 
@@ -36,6 +37,7 @@ gone or off is not judged here; it is for whoever knows that the node is off. do
     'kube-controller-manager pkg/controller/volume/attachdetach reconciler.go; pkg/volume/csi/csi_attacher.go',
     'kubernetes-csi/external-attacher',
   ],
+  needs: (facts) => ['csi', ...ofDrivers(facts, ['volumes'])],
   examine: (facts) => stuckAttachments(facts.snapshot).map((each) => findingOf(each, facts)),
 };
 

@@ -5,6 +5,7 @@ import { describePod } from '../../model/sandbox.ts';
 import { backedOff, stuckAttachments } from '../csi-facts.ts';
 import { namedDrivers, podsWaiting } from '../csi-waiting.ts';
 import type { Facts } from '../facts.ts';
+import { ofDrivers } from '../needs.ts';
 import type { Rule } from '../rule.ts';
 
 /** SW306: who pays for it. */
@@ -24,6 +25,7 @@ them broken, it says so where kubelet's log does not tell of all these pods eith
   evidence: 'the pods with their claims, and the finding they hang on',
   remedy: { tier: 'none', text: 'Heal the finding that it names; the pods follow by themselves.' },
   sources: ['kubelet pkg/kubelet/kubelet.go SyncPod; pkg/kubelet/volumemanager WaitForAttachAndMount'],
+  needs: (facts) => ['csi', ...ofDrivers(facts, ['pods'])],
   examine: () => [],
   conclude: (facts, findings) => {
     const causes = ['SW301', 'SW303', 'SW305', 'SW304'].flatMap((code) => {

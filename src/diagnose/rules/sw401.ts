@@ -36,6 +36,7 @@ counted over all its sandboxes, where the runtime's log tells whose they were.`,
     'containerd internal/cri/instrument: CreateContainer … returns container id, RunPodSandbox … returns sandbox id',
     'containerd internal/eventq, pull request 9661',
   ],
+  needs: ['node', 'sandboxes', 'containers', 'kubeletLog', 'runtimeLog'],
   examine: (facts) => {
     const { loops, perMinute, normalPerMinute, isStorm } = churnOf(facts);
     const pods = loopingPods(loops);

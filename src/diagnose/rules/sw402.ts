@@ -25,6 +25,7 @@ tell them apart: \`runc:[2:INIT]\` and shims for churn, \`kworker\` of a file sy
     'Linux kernel/rcu/tree_stall.h, tree_exp.h, tasks.h; kernel/watchdog.c; kernel/hung_task.c',
     'Linux Documentation/RCU/stallwarn.rst',
   ],
+  needs: ['node', 'kernelLog'],
   examine: (facts) => {
     const stalls = stallsOf(facts);
     if (stalls === undefined || facts.node === undefined) return [];

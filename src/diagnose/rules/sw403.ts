@@ -35,6 +35,7 @@ is broken at each boot, before kubelet starts. \`sandwarden incident\` shows all
   evidence: 'one line per link, with its time',
   remedy: { tier: 'safe', text: 'Break the first link: remove the dead sandboxes; then install the boot hook.' },
   sources: ['the chain of SW201, SW101 to SW104, SW301 to SW303, SW401 and SW402; src/diagnose/causes.ts'],
+  needs: ['node', 'boots', 'sandboxes', 'containers', 'kubelet', 'kubeletLog', 'kernelLog', 'csi'],
   examine: () => [],
   conclude: (facts, findings) => {
     if (!['SW201', 'SW401', 'SW402'].every((code) => findings.some((each) => each.code === code))) return [];

@@ -40,6 +40,7 @@ not hand the controller down.`,
     'kubernetes issues 128397, 131567, 122955; systemd issue 38547',
     'reproduced: kubelet 1.36.2, containerd 1.7.24 with SystemdCgroup=false, systemd 257',
   ],
+  needs: ['node', 'sandboxes', 'cgroups', 'kubeletLog'],
   examine: (facts) => {
     const tree = treeOf(facts);
     const pods = tree === undefined ? [] : podsInTree(facts).flatMap((pod) => findingOf(pod, tree));

@@ -37,6 +37,7 @@ it back each time, has stopped the same pods before. Then it names nobody.`,
     'kubernetes issues 122955, 131567; systemd issue 38547',
     'reproduced: kubelet 1.36.2, containerd 1.7.24 with SystemdCgroup=false, systemd 257, watched by fanotify',
   ],
+  needs: ['node', 'sandboxes', 'cgroups', 'kubeletLog'],
   examine: (facts) => flapsOf(facts).map((flap) => findingOf(flap, facts)),
 };
 

@@ -12,6 +12,7 @@ import {
   restartCommand,
 } from '../config/drivers.ts';
 import type { Facts } from '../facts.ts';
+import { ofDriver } from '../needs.ts';
 import type { Rule } from '../rule.ts';
 
 /** SW503: a runtime handler makes cgroups by itself under a kubelet that leaves it to systemd. */
@@ -41,6 +42,7 @@ this version of containerd reads (SW506).`,
     'kubernetes issues 110177, 111776, 113322, 117293; containerd issues 7276, 4900',
     'reproduced: kubelet 1.36.2 (systemd) with containerd 1.7.24, SystemdCgroup=false',
   ],
+  needs: (facts) => ['runtime', ...ofDriver(facts)],
   examine: (facts) => {
     const kubelet = driverNow(facts);
     const live = liveSettings(facts);

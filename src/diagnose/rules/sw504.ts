@@ -3,6 +3,7 @@ import { valueOr } from '../../model/observed.ts';
 import { describePod } from '../../model/sandbox.ts';
 import { asksRuntime, driverAtStart, driverNow, isRunc, type KnownDriver, liveSettings } from '../config/drivers.ts';
 import type { Facts } from '../facts.ts';
+import { ofDriver } from '../needs.ts';
 import type { Rule } from '../rule.ts';
 import { describeDuration } from '../time.ts';
 
@@ -26,6 +27,7 @@ with the old answer. The order is: the runtime first, then kubelet.`,
     'kubelet cmd/kubelet/app/server.go getCgroupDriverFromCRI; KEP 4033',
     'runc libcontainer/specconv createCgroupConfig; containerd issue 4857',
   ],
+  needs: (facts) => ['runtime', ...ofDriver(facts)],
   examine: (facts) => {
     const now = driverNow(facts);
     const next = driverAtStart(facts);

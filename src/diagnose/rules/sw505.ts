@@ -37,6 +37,7 @@ A file that the runtime refuses shows up only at its next start, and then the no
     'CRI Status, verbose: info["config"]; containerd cmd/containerd/command/config.go (config dump)',
     'awslabs/amazon-eks-ami issue 2702, pull request 2705',
   ],
+  needs: ['runtime', 'runtimeConfig'],
   examine: (facts) => {
     const config = configOf(facts);
     if (config === undefined) return [];

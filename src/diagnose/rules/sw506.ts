@@ -32,6 +32,7 @@ written for 1.7 turns off all of its CRI part in 2.1. containerd says nothing, o
     'containerd plugins/cri/runtime/plugin.go configMigration, migrateConfig',
     'reproduced with config dump of containerd 1.6.20, 1.7.24 and 2.1.9',
   ],
+  needs: ['runtimeConfig'],
   examine: (facts) => {
     const config = configOf(facts);
     if (config === undefined) return [];

@@ -3,6 +3,7 @@ import type { ConfigWriter } from '../../model/runtime-config.ts';
 import { shellLine } from '../../model/shell-word.ts';
 import { configOf, filesNow, liveSettings, place } from '../config/drivers.ts';
 import type { Facts } from '../facts.ts';
+import { writersGap } from '../needs.ts';
 import type { Rule } from '../rule.ts';
 import { describeDuration } from '../time.ts';
 
@@ -34,6 +35,7 @@ An order is enough: \`After=\` in a drop-in of the runtime, without \`Requires=\
     'systemd.unit(5), Before=, After=; systemctl show (the order in force, when each unit ran by both clocks)',
     'awslabs/amazon-eks-ami issue 2702, pull request 2705, issue 2729',
   ],
+  needs: (facts) => ['runtimeConfig', ...writersGap(facts)],
   examine: (facts) => {
     const writers = configOf(facts)?.writers ?? [];
     return writers.filter((each) => !each.orderedBefore).flatMap((each) => findingOf(facts, each));

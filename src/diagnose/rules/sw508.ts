@@ -43,6 +43,7 @@ On a busy node the scopes of other pods in the same QoS class hide it (SW509).`,
     'kubernetes issue 131567',
     'reproduced: one delegated scope keeps every controller through set-property and daemon-reload',
   ],
+  needs: ['sandboxes', 'containers', 'cgroups'],
   examine: (facts) =>
     emptyPods(facts).map((pod) => (treeOf(facts)?.systemdCpuset === false ? leftAlone(pod) : findingOf(pod))),
 };

@@ -20,6 +20,7 @@ nothing hangs on a neighbour.`,
   evidence: 'the slice, the scopes that hold it, the pods that hang on them',
   remedy: { tier: 'disruptive', text: 'Hold the QoS slice with a scope that does not go: an anchor.' },
   sources: ['systemd src/core/cgroup.c unit_get_members_mask', 'kubernetes issue 131567'],
+  needs: ['sandboxes', 'containers', 'cgroups'],
   examine: (facts) => {
     const tree = treeOf(facts);
     // Before 244 systemd takes no cpuset away: nothing has to be held.

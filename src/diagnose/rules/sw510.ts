@@ -29,6 +29,7 @@ takes cpuset away from the empty slices, and kubelet kills the pods again and ag
     'containerd issue 7276; kubernetes issues 110177, 111776',
     'reproduced: kubelet 1.36.2 (systemd), containerd 1.7.24 with SystemdCgroup=false',
   ],
+  needs: ['cgroups'],
   examine: (facts) => {
     const { cgroups } = facts.snapshot;
     const odd = cgroups?.known ? cgroups.value.odd : [];

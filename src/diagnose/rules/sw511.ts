@@ -25,6 +25,7 @@ When a controller comes back, kubelet must be restarted: it reads the root once.
     'kubelet pkg/kubelet/cm/cgroup_v2_manager_linux.go getSupportedUnifiedControllers',
     'k3s pkg/agent/containerd/config_linux.go; kernel Documentation/admin-guide/cgroup-v2.rst',
   ],
+  needs: ['cgroups'],
   examine: (facts) => {
     const tree = treeOf(facts);
     if (tree?.mode !== 'v2' || tree.rootControllers.length === 0) return [];

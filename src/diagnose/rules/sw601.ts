@@ -39,6 +39,7 @@ found\` follows, is the last branch. kubelet's log tells this at its usual verbo
     'kubelet pkg/kubelet/kuberuntime/util/util.go PodSandboxChanged (1.20 to 1.36), pkg/kubelet/kubelet.go SyncPod',
     'recorded: kubelet 1.36.2, containerd 1.7.24 with SystemdCgroup=false',
   ],
+  needs: ['node', 'sandboxes', 'kubeletLog'],
   examine: (facts) => [...facts.pods.values()].flatMap((view) => silentStops(facts, view) ?? loudChanges(facts, view)),
 };
 

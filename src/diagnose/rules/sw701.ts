@@ -25,6 +25,7 @@ runtime's log of this boot has a fatal line. Else \`check\` says that nothing co
   evidence: 'the error of the socket, the state of the unit, the last fatal line of the log',
   remedy: { tier: 'none', text: 'By cause: the last fatal line of the log says why it does not come up.' },
   sources: ['containerd internal/cri/server/service.go, cri.go (initialized); connect(2)'],
+  needs: ['runtime'],
   examine: (facts) => {
     const runtime = facts.snapshot.runtime;
     if (runtime.known || !isDown(runtime, facts)) return [];

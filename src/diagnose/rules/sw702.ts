@@ -15,6 +15,7 @@ first request still runs, and the name is held (SW103).`,
   evidence: 'the time each call took, processes in state D',
   remedy: { tier: 'none', text: 'By cause: the disk, the CPU, a mount that hangs.' },
   sources: ['kubelet cri-client remote_runtime.go; containerd issues 4604, 9947'],
+  needs: ['runtime'],
   examine: (facts) => {
     const runtime = valueOr(facts.snapshot.runtime, undefined);
     if (runtime === undefined) return [];

@@ -17,6 +17,7 @@ containerd notices a file that is written into the folder, but not one that is m
   evidence: 'the condition, the status of the last load, the folder',
   remedy: { tier: 'none', text: 'Bring the CNI plugin up; its DaemonSet writes the configuration.' },
   sources: ['containerd internal/cri/server/status.go, cni_conf_syncer.go'],
+  needs: ['runtime'],
   examine: (facts) => {
     const runtime = valueOr(facts.snapshot.runtime, undefined);
     if (runtime === undefined || runtime.networkReady) return [];

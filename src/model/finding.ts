@@ -26,11 +26,21 @@ export interface Evidence {
   readonly at?: Moment;
 }
 
-/** What mends it. `command` is exact and can be pasted; absent where only time or a person can help. */
-export interface Remedy {
+/** What mends it: a command that is exact and can be pasted, or why there can be none. */
+export type Remedy = RemedyText & (RemedyCommand | NoCommand);
+
+interface RemedyText {
   readonly tier: Tier | 'none';
   readonly text: string;
-  readonly command?: string;
+}
+export interface RemedyCommand {
+  readonly command: string;
+  readonly noCommand?: undefined;
+}
+export interface NoCommand {
+  readonly command?: undefined;
+  /** Why only time or a person can help; the end of a sentence that begins with `no command: `. */
+  readonly noCommand: string;
 }
 
 /** One thing that is wrong (or explained), by one rule. */

@@ -75,7 +75,7 @@ export const sick: Diagnosis = {
       object: { kind: 'network', name: 'cni' },
       why: 'The runtime reports that its network is not ready.',
       evidence: [{ source: 'runtime', text: 'NetworkReady=false: cni plugin not initialized' }],
-      remedy: { tier: 'none', text: 'Start the CNI plugin of the node.' },
+      remedy: { tier: 'none', text: 'Start the CNI plugin of the node.', noCommand: 'which plugin it is was not seen' },
       pods: [],
     },
     {
@@ -84,7 +84,7 @@ export const sick: Diagnosis = {
       object: { kind: 'node', name: 'edge-7' },
       why: '3 NotReady sandboxes block nothing and stay.',
       evidence: [{ source: 'sandboxes', text: 'default/job/0: finished pod, its logs live here' }],
-      remedy: { tier: 'none', text: 'Nothing to do.' },
+      remedy: { tier: 'none', text: 'Nothing to do.', noCommand: 'nothing is wrong' },
       pods: [],
     },
   ],

@@ -200,7 +200,7 @@ describe('volumes as the cause of churn', () => {
   const finding = (pod: string): Finding => ({
     // As it is found without the API: the pod is known by its registrar, its driver is not.
     ...{ code: 'SW302', severity: 'error', object: { kind: 'driver', name: pod }, why: 'blocked' },
-    ...{ evidence: [], remedy: { tier: 'none', text: '' }, pods: [pod] },
+    ...{ evidence: [], remedy: { tier: 'none', text: '', noCommand: '' }, pods: [pod] },
   });
   const storm = sw401.examine(facts);
   const because = (pod: string) => {

@@ -85,6 +85,7 @@ function blockLines(kind: readonly Finding[], quotes: Quotes, options: Options):
     ...(kind.length === 1 ? evidenceLines(first, quotes, options) : evidenceOfEach(kind, quotes, style)),
     ...labelled('mend', `${shown(style, remedy.text)}${tier}`, style),
     ...commandLines(kind, options),
+    ...noCommandLines(first, style),
   ];
 }
 
@@ -98,6 +99,12 @@ function commandLines(kind: readonly Finding[], { style, among }: Options): stri
     ...shownOnes.map((each) => `${' '.repeat(LABEL)}${paint(style, 'green', exact(style, each))}`),
     ...(more > 0 ? [`${' '.repeat(LABEL)}and ${more} more like these`] : []),
   ];
+}
+
+/** Why there is nothing to paste; where nothing is wrong there is nothing to say. */
+function noCommandLines({ severity, remedy }: Finding, style: Style): string[] {
+  if (remedy.noCommand === undefined || severity === 'info') return [];
+  return labelled('', `no command: ${shown(style, remedy.noCommand)}`, style);
 }
 
 /** `heal --only CODE` for commands that name one object each and differ in nothing else, where these are all. */

@@ -67,7 +67,7 @@ function harmless(facts: Facts): Finding[] {
         `${odd.length} dead ${odd.length === 1 ? 'sandbox is' : 'sandboxes are'} dated after newer ones. ` +
         `${describeKubelet(facts)} goes by attempt, so nothing is blocked; its garbage collection keeps them longer.`,
       evidence: [{ source: 'sandboxes', text: `${describeSandbox(first)} was made ${describeCreation(first, facts)}` }],
-      remedy: { tier: 'none', text: "nothing to do; put the node's clock right" },
+      remedy: { tier: 'none', text: "nothing to do; put the node's clock right", noCommand: 'nothing is blocked' },
       pods: [],
     },
   ];

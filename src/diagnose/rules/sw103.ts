@@ -86,7 +86,10 @@ function describeHolder(holder: HolderProcess | undefined, facts?: Facts): strin
 function remedyOf(error: NameHeld, holders: readonly HolderProcess[], facts: Facts): Remedy {
   const since = facts.node === undefined ? null : agoNs(error.first, facts.node);
   const left = BigInt(limits.runPodSandboxTimeoutMs) * 1_000_000n - (since ?? 0n);
-  if (left > 0n) return { tier: 'none', text: `wait: it may end by itself; look again in ${describeDuration(left)}` };
+  if (left > 0n) {
+    const text = `wait: it may end by itself; look again in ${describeDuration(left)}`;
+    return { tier: 'none', text, noCommand: 'until then kubelet has not given it up either' };
+  }
   const only = `SW103/${describeSandbox(error.asked)}`;
   const cni = holders.find((each) => each.role === 'cni');
   return {

@@ -1,8 +1,9 @@
-import type { Evidence, Finding } from '../../model/finding.ts';
+import type { Evidence, Finding, NoCommand, RemedyCommand } from '../../model/finding.ts';
 import { limits } from '../../model/limits.ts';
 import { valueOr } from '../../model/observed.ts';
 import type { StopFailed } from '../../model/records.ts';
 import { describePod, describeSandbox } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { isCurrent } from '../time.ts';
@@ -61,7 +62,7 @@ function findingOf(failed: StopFailed, facts: Facts): Finding {
       `${describeCause(failed.error)}, so this dead sandbox cannot be stopped; ` +
       'until it can, kubelet makes no new one for its pod and says nothing in the events.',
     evidence: [{ source: 'kubeletLog', text: `${failed.error} (${times(failed.count)})`, at: failed.last }, ...network],
-    remedy: { tier: 'none', text: `${remedyOf(failed)}; kubelet goes on by itself within 15 s` },
+    remedy: { tier: 'none', ...remedyOf(failed) },
     pods,
   };
 }
@@ -70,10 +71,19 @@ function findingOf(failed: StopFailed, facts: Facts): Finding {
  * A power cut within seconds of a pod's start leaves libcni's note of its result empty, and DEL does not get past that;
  * where there is no note it goes on without (libcni api.go getCachedResult, getCacheFilePath; seen on containerd 1.7).
  */
-function remedyOf({ error, sandboxId }: StopFailed): string {
-  return cutOffNote.test(error)
-    ? `remove what is left of CNI's note, rm /var/lib/cni/results/*-${sandboxId}-*`
-    : 'mend the CNI plugin';
+function remedyOf({ error, sandboxId }: StopFailed): { text: string } & (RemedyCommand | NoCommand) {
+  const after = 'kubelet goes on by itself within 15 s';
+  // What stands in a pattern must be an id and nothing that widens it.
+  if (cutOffNote.test(error) && /^[0-9a-f]{12,64}$/.test(sandboxId)) {
+    return {
+      text: `remove what is left of CNI's note; ${after}`,
+      command: shellLine('find', '/var/lib/cni/results', '-name', `*-${sandboxId}-*`, '-delete'),
+    };
+  }
+  return {
+    text: `mend the CNI plugin; ${after}`,
+    noCommand: "what the plugin lacks stands in its words, and is the plugin's own",
+  };
 }
 
 const cutOffNote = /failed to get network .{0,200}cached (result|config).*(end of JSON input|invalid character)/;

@@ -35,7 +35,7 @@ Removing all NotReady sandboxes, as scripts on the web do, destroys those logs a
           source: 'sandboxes' as const,
           text: `${listed(kept.map((each) => describeSandbox(each.sandbox)))}: ${reason}`,
         })),
-        remedy: { tier: 'none', text: 'nothing to do' },
+        remedy: { tier: 'none', text: 'nothing to do', noCommand: 'nothing is wrong' },
         pods: [],
       },
     ];

@@ -58,6 +58,7 @@ function notCurable(facts: Facts): Finding[] {
               holder === undefined
                 ? 'wait for the slow disk or mount it waits for; if it never ends, restart the runtime'
                 : 'kubelet removes or restarts it; look again in a minute',
+            noCommand: holder === undefined ? 'what it waits for was not seen' : 'kubelet does it by itself',
           },
           pods: [describePod(view)],
         };

@@ -60,7 +60,11 @@ function behindFinding(behind: BootClock, node: NodeFacts, facts: Facts): Findin
           text: 'let the boot hook move the clock before kubelet starts, and set up time synchronisation',
           command: 'sandwarden install',
         }
-      : { tier: 'none', text: 'nothing to do now; a battery or time synchronisation keeps it from coming again' },
+      : {
+          tier: 'none',
+          text: 'nothing to do now; a battery or time synchronisation keeps it from coming again',
+          noCommand: 'it is over',
+        },
     pods: [],
   };
 }
@@ -74,7 +78,11 @@ function aheadFinding({ behindNs, evidence }: BootClock, facts: Facts): Finding 
       `The last boot is dated ${describeDuration(behindNs)} after this one: its clock was wrong, not this one's. ` +
       'What it left behind is dated in the future.',
     evidence: [{ source: 'boots', text: evidence }, ...howKept(facts)],
-    remedy: { tier: 'none', text: 'leave the clock as it is; only sandboxes of those dates that block pods must go' },
+    remedy: {
+      tier: 'none',
+      text: 'leave the clock as it is; only sandboxes of those dates that block pods must go',
+      noCommand: 'the clock is right',
+    },
     pods: [],
   };
 }
@@ -109,6 +117,7 @@ function stepFinding({ byNs, evidence }: Step, facts: Facts): Finding {
     remedy: {
       tier: 'none',
       text: 'order kubelet after time-sync.target (systemd-time-wait-sync.service, chrony-wait)',
+      noCommand: 'what keeps the time of this node was not asked',
     },
     pods: [],
   };

@@ -138,7 +138,11 @@ function remedyOf(driver: DriverView): Finding['remedy'] {
     };
   }
   if (pod === undefined) {
-    return { tier: 'none', text: 'find the pod that serves it: no pod of this node is known to' };
+    return {
+      tier: 'none',
+      text: 'find the pod that serves it: no pod of this node is known to',
+      noCommand: 'which pod that is was not seen',
+    };
   }
   const container = pod.containers?.find((each) => isDriverContainer(each, pod)) ?? pod.containers?.[0];
   const which = container === undefined ? ['--all-containers'] : ['-c', container.name];

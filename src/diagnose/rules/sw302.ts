@@ -78,11 +78,7 @@ function findingOf(pod: string, object: string, cause: Finding, pods: readonly s
     object: { kind: 'driver', name: object },
     why: `The node plugin ${pod} cannot start (${cause.code}), so its CSI socket stays dead and no volume comes up.`,
     evidence,
-    remedy: {
-      tier: cause.remedy.tier,
-      text: `heal ${cause.code} first: ${cause.remedy.text}`,
-      ...(cause.remedy.command === undefined ? {} : { command: cause.remedy.command }),
-    },
+    remedy: { ...cause.remedy, text: `heal ${cause.code} first: ${cause.remedy.text}` },
     pods,
   };
 }

@@ -57,7 +57,11 @@ removed only if no process has it bound and it is older than kubelet's own start
                 text: 'remove the dead file; its registrar makes a new one',
                 command: shellLine('sandwarden', 'heal', '--only', `SW304/${socket.path}`),
               }
-            : { tier: 'none', text: 'restart its registrar, which makes the socket anew' },
+            : {
+                tier: 'none',
+                text: 'restart its registrar, which makes the socket anew',
+                noCommand: 'its registrar may be in a pod that must not be restarted',
+              },
         pods: [],
       };
     }),

@@ -58,7 +58,11 @@ them broken, it says so where kubelet's log does not tell of all these pods eith
           const says = error === undefined ? '' : `; kubelet: ${error}`;
           return { source: 'pods', text: `${describePod(pod)}: no sandbox, waits for ${what}${says}` };
         }),
-        remedy: { tier: 'none', text: `heal ${cause.code} (${cause.object.name}); they follow by themselves` },
+        remedy: {
+          ...cause.remedy,
+          tier: 'none',
+          text: `heal ${cause.code} (${cause.object.name}); they follow by themselves`,
+        },
         pods: names,
       },
     ];

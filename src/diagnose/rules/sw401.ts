@@ -61,7 +61,11 @@ counted over all its sandboxes, where the runtime's log tells whose they were.`,
         ],
         remedy:
           worst === undefined
-            ? { tier: 'none', text: 'see why kubelet kills them, and mend that first' }
+            ? {
+                tier: 'none',
+                text: 'see why kubelet kills them, and mend that first',
+                noCommand: 'what mends them is with the finding of why kubelet kills them',
+              }
             : {
                 tier: 'none',
                 text: 'see what they end of, and mend that first',

@@ -135,9 +135,12 @@ function stateOf({ path }: Flap, { snapshot }: Facts): Evidence[] {
   ];
 }
 
-function remedyOf({ pods, seen }: Flap): { text: string; command?: string } {
+function remedyOf({ pods, seen }: Flap): { text: string; command: string } {
   const text = pods.some((each) => each.outside.length > 0)
     ? 'let the runtime use the slices (SW503, SW510): put back by hand it goes'
     : 'hold the slice with a delegated scope (SW508); what is written there by hand is taken away again';
-  return seen.how === 'changes' ? { text } : { text, command: 'sandwarden watch controllers --for 3m' };
+  if (seen.how !== 'changes') return { text, command: 'sandwarden watch controllers --for 3m' };
+  // Who takes it is known: what is left is the cure.
+  const isOutside = pods.some((each) => each.outside.length > 0);
+  return { text, command: isOutside ? 'sandwarden heal --allow=disruptive --only SW503' : 'sandwarden anchor --node' };
 }

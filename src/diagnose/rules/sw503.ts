@@ -1,4 +1,4 @@
-import type { Evidence, Finding } from '../../model/finding.ts';
+import type { Evidence, Finding, NoCommand, RemedyCommand } from '../../model/finding.ts';
 import type { RuntimeHandler } from '../../model/runtime-config.ts';
 import {
   configOf,
@@ -98,7 +98,11 @@ function findingOf(
   };
 }
 
-function remedyOf(facts: Facts, handler: string, isRightInFiles: boolean): { text: string; command?: string } {
+function remedyOf(
+  facts: Facts,
+  handler: string,
+  isRightInFiles: boolean,
+): { text: string } & (RemedyCommand | NoCommand) {
   const config = configOf(facts);
   if (isRightInFiles) {
     return {
@@ -108,15 +112,20 @@ function remedyOf(facts: Facts, handler: string, isRightInFiles: boolean): { tex
   }
   if (isGenerated(config)) {
     const template = config?.template;
-    return {
-      text: template
-        ? `take the fixed SystemdCgroup out of ${template}, which k3s makes its file from, and restart k3s`
-        : 'k3s found no cpuset controller at its start, or was not started by systemd: restart it as a service',
-    };
+    return template
+      ? {
+          text: `take the fixed SystemdCgroup out of ${template}, which k3s makes its file from, and restart k3s`,
+          noCommand: 'a template is a program, and whoever wrote it knows what else hangs on it',
+        }
+      : {
+          text: 'k3s found no cpuset controller at its start, or was not started by systemd: restart it as a service',
+          command: restartCommand(facts),
+        };
   }
   if (config?.rule === 'cri-o') {
     return {
       text: 'set cgroup_manager = "systemd" in a drop-in of /etc/crio/crio.conf.d, restart CRI-O, then kubelet',
+      noCommand: 'files of CRI-O are for a person to write',
     };
   }
   const file = config?.file ?? "containerd's configuration";

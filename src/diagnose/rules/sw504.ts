@@ -1,6 +1,7 @@
-import type { Evidence, Finding } from '../../model/finding.ts';
+import type { Evidence, Finding, NoCommand, RemedyCommand } from '../../model/finding.ts';
 import { valueOr } from '../../model/observed.ts';
 import { describePod } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { asksRuntime, driverAtStart, driverNow, isRunc, type KnownDriver, liveSettings } from '../config/drivers.ts';
 import type { Facts } from '../facts.ts';
 import { ofDriver } from '../needs.ts';
@@ -61,16 +62,32 @@ function refused(facts: Facts, now: KnownDriver, next: KnownDriver | undefined, 
     ],
     remedy: {
       tier: 'disruptive',
-      text: mends
-        ? 'restart kubelet: it takes the right driver at its next start'
-        : "set cgroupDriver: systemd in kubelet's configuration and restart kubelet",
-      ...(mends ? { command: 'systemctl restart kubelet.service' } : {}),
+      ...(mends
+        ? {
+            text: 'restart kubelet: it takes the right driver at its next start',
+            command: 'systemctl restart kubelet.service',
+          }
+        : {
+            text: "set cgroupDriver: systemd in kubelet's configuration and restart kubelet",
+            ...setSystemd(facts),
+          }),
     },
     pods: down.map(describePod).sort(),
   };
 }
 
 /** They fit (or SW503 tells), but kubelet's next start takes the other one. */
+/** The very line of kubelet's file, where a file names the driver. */
+function setSystemd({ snapshot }: Facts): RemedyCommand | NoCommand {
+  const named = snapshot.kubeletConfig?.known ? snapshot.kubeletConfig.value.drivers.at(-1) : undefined;
+  const { at } = named ?? {};
+  if (at === undefined || (named?.from !== 'file' && named?.from !== 'drop-in')) {
+    return { noCommand: 'no file is known that names the driver: a flag does, or the default' };
+  }
+  const expression = `${at.line}s/cgroupfs/systemd/`;
+  return { command: `${shellLine('sed', '-i', expression, at.file)} && systemctl restart kubelet.service` };
+}
+
 function changes(facts: Facts, now: KnownDriver, next: KnownDriver): Finding {
   const asked = asksRuntime(facts) && next.evidence.source === 'runtime';
   return {
@@ -85,6 +102,7 @@ function changes(facts: Facts, now: KnownDriver, next: KnownDriver): Finding {
     remedy: {
       tier: 'disruptive',
       text: `decide for one (systemd where systemd is pid 1), set it in both, restart the runtime, then kubelet`,
+      noCommand: 'which of the two is right is a decision',
     },
     pods: [],
   };

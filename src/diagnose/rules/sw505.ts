@@ -142,7 +142,7 @@ function refusedFinding(facts: Facts, config: RuntimeConfigFacts, refusal: strin
       tier: 'disruptive',
       text: `mend ${at ? place(at) : config.file} before the runtime is restarted`,
       ...(config.rule === 'cri-o'
-        ? {}
+        ? { noCommand: 'CRI-O says only at its start what it refuses' }
         : { command: `${shellLine('containerd', '-c', config.file, 'config', 'dump')} >/dev/null` }),
     },
     pods: [],

@@ -1,9 +1,13 @@
 import type { OddCgroup } from '../../model/cgroups.ts';
-import type { Finding } from '../../model/finding.ts';
+import type { Finding, Remedy } from '../../model/finding.ts';
 import { describePod } from '../../model/sandbox.ts';
+import { shellLine } from '../../model/shell-word.ts';
 import { describeStops, isLoop, lastPart, stopsOf } from '../cgroup-facts.ts';
+import { isRunc, liveSettings } from '../config/drivers.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
+import type { PodView } from '../views.ts';
+import { sw503 } from './sw503.ts';
 
 /** SW510: the containers run, and not where kubelet has put their pod. */
 export const sw510: Rule = {
@@ -60,11 +64,28 @@ function findingOf(facts: Facts, uid: string, group: readonly OddCgroup[]): Find
         })),
         ...(stops === undefined ? [] : [{ source: 'kubeletLog' as const, text: describeStops(stops), at: stops.last }]),
       ],
-      remedy: {
-        tier: 'disruptive',
-        text: 'set SystemdCgroup = true for the runtime, restart it, then kubelet; re-create the pod',
-      },
+      remedy: remedyOf(facts, view),
       pods: view === undefined ? [] : [describePod(view)],
     },
   ];
+}
+
+/** What mends the runtime's handler; where that is right by now, what is left is of before and goes with its pod. */
+function remedyOf(facts: Facts, view: PodView | undefined): Remedy {
+  const mending = sw503.examine(facts).find((each) => each.remedy.command !== undefined)?.remedy.command;
+  const tier = 'disruptive';
+  if (mending !== undefined) {
+    return { tier, text: 'mend its runtime handler (SW503), then re-create the pod', command: mending };
+  }
+  const text = 'set SystemdCgroup = true for the runtime, restart it, then kubelet; re-create the pod';
+  const handlers = liveSettings(facts)?.handlers.filter(isRunc) ?? [];
+  if (handlers.length === 0) return { tier, text, noCommand: 'what is in force for the runtime was not seen' };
+  if (view === undefined || handlers.some((each) => !each.systemdCgroup)) {
+    return { tier, text, noCommand: 'SW503 says what its configuration needs, where it is found' };
+  }
+  return {
+    tier,
+    text: 'the runtime is right by now: delete the pod, and its controller makes it anew',
+    command: shellLine('kubectl', '-n', view.namespace, 'delete', 'pod', view.name),
+  };
 }

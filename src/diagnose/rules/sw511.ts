@@ -55,6 +55,7 @@ function findingOf(absent: readonly string[], tree: CgroupFacts): Finding {
     remedy: {
       tier: 'none',
       text: "change the kernel's command line (or unmount the v1 tree) and reboot: kubelet reads it once",
+      noCommand: 'where the command line is kept depends on the board and its boot loader',
     },
     pods: [],
   };

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { catalogue } from '../../src/diagnose/catalogue.ts';
 import { type EmbeddedNode, startEmbeddedNode } from '../../src/embedded/node.ts';
 import type { PodSpec } from '../../src/embedded/pod-spec.ts';
 import { tempDir } from '../helpers/temp.ts';
@@ -114,6 +115,10 @@ describe('heal, as a process over a socket', { skip }, () => {
     const { code, stderr } = await run(args('--allow=destructive', '--only', 'SW105'));
     assert.equal(code, 64);
     assert.match(stderr, /--only CODE\/OBJECT/);
+    // What the hint names is what there is: SW305 alone promises to destroy anything.
+    const destructive = catalogue.filter(({ remedy }) => remedy.tier === 'destructive').map((each) => each.code);
+    assert.deepEqual(destructive, ['SW305']);
+    assert.match(stderr, /--only SW305\/NAME/);
     assert.equal((await run(args('--only', 'SW1X2'))).code, 64);
   });
   test('30: a damaged journal means that nothing is done', async () => {

@@ -25,7 +25,7 @@ plugin switched off:
 
 This skips CNI DEL, so an address of the pod network may stay taken.`,
   evidence: 'the fatal line of the log, both records',
-  remedy: { tier: 'destructive', text: 'Guided repair by hand; Sandwarden does not edit the database.' },
+  remedy: { tier: 'none', text: 'Guided repair by hand; Sandwarden does not edit the database.' },
   sources: [
     'containerd internal/cri/server/restart.go recover',
     'containerd issues 6095, 5410, 13609; cri issue 1014; microk8s issue 508',

@@ -13,7 +13,7 @@ import { limits } from '../../model/limits.ts';
 import type { Moment } from '../../model/records.ts';
 import { wordsOf } from '../../observe/cgroup/pod-cgroup.ts';
 import type { KernelEvent, OpenWriteSource, WatchDirectory, WatchFs, WriteSource } from './ports.ts';
-import { RecentWriters } from './recent-writers.ts';
+import { isSameNow, RecentWriters } from './recent-writers.ts';
 import { holdsSlices, mayBeSlice, podsIn, type WatchedSlice, watchedSlices } from './slices.ts';
 import { Writers } from './writer.ts';
 
@@ -173,9 +173,9 @@ export class ControllerWatch {
       touched.set(event.path, writers);
       if (!before.has(event.path)) before.set(event.path, this.#recent.before(nowNs));
       if (event.pid === undefined) continue;
-      const writer = found.get(event.pid) ?? this.#writers.of(event.pid);
+      const writer = found.get(event.pid) ?? this.#recent.known(this.#writers.of(event.pid), nowNs);
       found.set(event.pid, writer);
-      if (!writers.some((each) => isSameWriter(each, writer))) writers.push(writer);
+      if (!writers.some((each) => isSameNow(each, writer))) writers.push(writer);
       this.#count(event.path, writer, at);
       this.#recent.add(writer, nowNs);
     }
@@ -203,7 +203,7 @@ export class ControllerWatch {
     }
     const had = armed.handsDown ?? [];
     armed.handsDown = now;
-    const others = (before ?? []).filter((each) => !writers.some((writer) => isSameWriter(each, writer)));
+    const others = (before ?? []).filter((each) => !writers.some((writer) => isSameNow(each, writer)));
     const after = others.length === 0 || writers.length === 0 ? {} : { after: others };
     const changes = this.required.flatMap((controller): ControllerChange[] => {
       if (had.includes(controller) === now.includes(controller)) return [];

@@ -55,6 +55,25 @@ describe('a write', () => {
     told.tell({ kind: 'write', path: '/', pid: 376 }, { kind: 'write', path: besteffort, pid: 1 });
     assert.deepEqual(afters(), [['kubelet']]);
   });
+  test('a process that writes twice and ends has not provoked itself, and keeps its name', () => {
+    for (const inOneBatch of [false, true]) {
+      const told = new ToldWatch();
+      told.tree.process(29372, 'bash', '/user.slice/session-1.scope');
+      told.write(kubepods, allControllers, 29372);
+      for (const file of ['stat', 'cgroup']) told.tree.files.delete(`/proc/29372/${file}`);
+      told.nowNs += 100_000_000n;
+      told.tree.write(besteffort, withoutCpuset);
+      const write = { kind: 'write', path: besteffort, pid: 29372 } as const;
+      told.tell(...(inOneBatch ? [write, write] : [write]));
+      const [event] = told.events;
+      assert.ok(event?.kind === 'change');
+      assert.deepEqual([event.change.writers.map((each) => each.comm), event.change.after], [['bash'], undefined]);
+      // A pid that is given again long after is another process.
+      told.nowNs += BigInt(limits.watchProvokedMs + 1) * 1_000_000n;
+      told.write(besteffort, allControllers, 29372);
+      assert.deepEqual(brief(told.events).slice(1), [`${besteffort} cpuset back /29372`]);
+    }
+  });
   test('that changes nothing kubelet requires is counted and not told', () => {
     const told = new ToldWatch();
     told.write('/', allControllers, 376);

@@ -86,6 +86,7 @@ describe('what is refused', () => {
     [['check', '--node', 'n1'], /no option '--node'/, /'sandwarden --node NAME check'/],
     [['check', '--version'], /no option '--version'/, /'sandwarden --version' alone/],
     [['help', 'check', 'heal'], /unexpected 'heal' after 'check'/, /help COMMAND/],
+    [['--versio'], /unknown option '--versio'/, /Did you mean '--version'\? .*comes first/],
     [['--frobnicate'], /unknown option '--frobnicate'/, /comes first/],
     [['help', 'hael'], /unknown command 'hael'/, /Did you mean 'heal'/],
   ];

@@ -221,6 +221,12 @@ describe('SW511', () => {
     assert.equal(`${finding?.code} ${finding?.severity} ${finding?.object.name}`, 'SW511 warning memory');
     assert.match(finding?.why ?? '', /command line/);
   });
+  test('several that the kernel has not got, in words that fit their number', () => {
+    const whyOf = (rootControllers: string) => findings({ rootControllers })[0]?.why ?? '';
+    assert.match(whyOf('io'), /offers no cpu, cpuset, memory or pids: the kernel has not got them\./);
+    assert.match(whyOf('cpu io memory'), /offers no cpuset or pids: the kernel has not got them\./);
+    assert.match(whyOf('cpu cpuset io memory'), /offers no pids: the kernel has not got it\./);
+  });
   test('without hugetlb a small kernel is in order', () => {
     assert.deepEqual(brief(findings({ rootControllers: 'cpuset cpu io memory pids' })), []);
   });

@@ -16,6 +16,9 @@ export const globalOptions: readonly OptionSpec[] = [
   { name: 'help', short: 'h', says: 'this help' },
 ];
 
+/** Flags that stand before a command, or without one. */
+const STANDING_FIRST = ['--version', '--help', '--no-color', '--node'];
+
 /**
  * Reads a command line. Flags may stand before the command too.
  * Throws ERR_USAGE with a hint for whatever does not fit the tables.
@@ -27,7 +30,12 @@ export function readCommandLine(argv: readonly string[], commands: readonly Comm
     if (leading.includes('--version') || leading.includes('-V')) return { kind: 'version' };
     if (leading.includes('--help') || leading.includes('-h')) return { kind: 'help', command: undefined };
     const stray = leading.find((each) => each !== '--no-color');
-    throw stray === undefined ? noCommand() : usage(`unknown option '${stray}'`, `${namesOf(commands)} comes first.`);
+    throw stray === undefined
+      ? noCommand()
+      : usage(
+          `unknown option '${safeText(stray, 60)}'`,
+          `${didYouMean(stray, STANDING_FIRST)}${namesOf(commands)} comes first.`,
+        );
   }
   const typed = argv[at];
   const rest = argv.slice(at + 1);

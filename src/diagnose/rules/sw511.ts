@@ -42,12 +42,12 @@ function findingOf(absent: readonly string[], tree: CgroupFacts): Finding {
       ? `a cgroup v1 mount holds ${mounted.join(' and ')}`
       : words.length > 0
         ? "the kernel's command line says so"
-        : 'the kernel has not got it';
+        : `the kernel has not got ${absent.length === 1 ? 'it' : 'them'}`;
   return {
     code: 'SW511',
     severity: 'warning',
     object: { kind: 'node', name: absent.join(', ') },
-    why: `The root of the cgroup tree offers no ${absent.join(' and no ')}: ${reason}. Such limits of pods do nothing.`,
+    why: `The root of the cgroup tree offers no ${listOf(absent)}: ${reason}. Such limits of pods do nothing.`,
     evidence: [
       { source: 'cgroups', text: `/sys/fs/cgroup/cgroup.controllers: ${tree.rootControllers.join(' ')}` },
       ...(words.length > 0 ? [{ source: 'cgroups' as const, text: `/proc/cmdline: ${words.join(' ')}` }] : []),
@@ -59,4 +59,9 @@ function findingOf(absent: readonly string[], tree: CgroupFacts): Finding {
     },
     pods: [],
   };
+}
+
+/** `memory`; `cpu or memory`; `cpu, cpuset or memory`. */
+function listOf(names: readonly string[]): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
 }

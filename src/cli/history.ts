@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Entry } from '../heal/entries.ts';
-import { readJournal } from '../heal/journal.ts';
+import { readWhatIsWhole } from '../heal/journal.ts';
 import { defaultStateDir, journalStore } from '../heal/state-dir.ts';
 import { ExitCode, SandwardenError } from '../model/errors.ts';
 import { safeText } from '../model/safe-text.ts';
@@ -8,8 +8,7 @@ import { systemClock } from '../observe/clock.ts';
 import type { Args } from './frame/command.ts';
 import { dateNs, spanNs } from './frame/duration.ts';
 import type { Io } from './frame/io.ts';
-import { historyText } from './render/history-text.ts';
-import { jsonText } from './render/json.ts';
+import { historyJson, historyText } from './render/history-text.ts';
 import { styleOf } from './render/style.ts';
 
 /** `sandwarden history`. */
@@ -17,16 +16,17 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const since = args.value('since');
   const isWanted = since === undefined ? () => true : sinceFilter(since, thisBoot());
   const store = journalStore(args.value('state-dir') ?? defaultStateDir);
-  const { entries, torn } = await readJournal(store);
+  const { entries, torn, damage } = await readWhatIsWhole(store);
   // A run is shown whole or not at all: an outcome without its intent would say nothing.
   const runs = new Set(entries.filter(isWanted).map((each) => each.runId));
   const wanted = entries.filter((each) => runs.has(each.runId));
   const text =
     args.value('output') === 'json'
-      ? jsonText({ format: 'sandwarden.history/1', journal: store.path, entries: wanted, ...(torn ? { torn } : {}) })
-      : historyText(wanted, { style: styleOf(io, args.flag('no-color')), path: store.path, torn });
+      ? historyJson(wanted, { path: store.path, torn, damage })
+      : historyText(wanted, { style: styleOf(io, args.flag('no-color')), path: store.path, torn, damage });
   io.stdout.write(text);
-  return ExitCode.healthy;
+  // What is damaged is said in the report; that heal will not go by it is what the exit code says.
+  return damage.length === 0 ? ExitCode.healthy : ExitCode.healingIncomplete;
 }
 
 /** The boot and its clocks, to compare a journal entry with now. */

@@ -3,7 +3,7 @@ import { isSandwardenError, SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import { within } from './deadline.ts';
 import { type Entry, type EntryBody, encodeEntry, type Stamp } from './entries.ts';
-import { readGeneration } from './journal-read.ts';
+import { type Damage, readGeneration } from './journal-read.ts';
 
 /** The file of the journal that is being written, as a port: tests make it fail, or die, at any byte. */
 export interface JournalFile {
@@ -42,6 +42,17 @@ export async function readJournal(store: JournalStore): Promise<ReadJournal> {
   const { older, current } = await readBoth(store);
   const torn = current.torn ?? older.torn;
   return { entries: [...older.entries, ...current.entries], ...(torn === undefined ? {} : { torn }) };
+}
+
+/**
+ * Reads what is whole of the journal and changes nothing: for a person who looks back. Damage is given and not thrown,
+ * for nothing is done on the strength of this. Throws ERR_FILE, ERR_FORBIDDEN.
+ */
+export async function readWhatIsWhole(store: JournalStore): Promise<ReadJournal & { readonly damage: Damage[] }> {
+  const damage: Damage[] = [];
+  const { older, current } = await readBoth(store, (each) => damage.push(each));
+  const torn = current.torn ?? older.torn;
+  return { entries: [...older.entries, ...current.entries], damage, ...(torn === undefined ? {} : { torn }) };
 }
 
 /**
@@ -189,10 +200,11 @@ export class Journal {
   }
 }
 
-async function readBoth(store: JournalStore) {
-  const older = await translated(store.olderPath, () => readGeneration(store.read('older'), store.olderPath), 'read');
-  const last = older.entries.at(-1)?.seq;
-  const current = await translated(store.path, () => readGeneration(store.read('current'), store.path, last), 'read');
+async function readBoth(store: JournalStore, onDamage?: (damage: Damage) => void) {
+  const read = (which: 'older' | 'current', path: string, afterSeq?: number) =>
+    translated(path, () => readGeneration(store.read(which), path, afterSeq, onDamage), 'read');
+  const older = await read('older', store.olderPath);
+  const current = await read('current', store.path, older.entries.at(-1)?.seq);
   return { older, current };
 }
 

@@ -45,8 +45,14 @@ describe('history', () => {
   for (const width of [40, 80, 120]) {
     test(`as text, ${width} columns`, () => {
       const style = { colour: false, unicode: true, width };
-      assertGolden(`history.${width}.txt`, historyText(entries(), { style, path: '/j', torn: { line: 11, bytes: 7 } }));
-      assertGolden(`history-empty.${width}.txt`, historyText([], { style, path: '/j', torn: undefined }));
+      assertGolden(
+        `history.${width}.txt`,
+        historyText(entries(), { style, path: '/j', torn: { line: 11, bytes: 7 }, damage: [] }),
+      );
+      assertGolden(`history-empty.${width}.txt`, historyText([], { style, path: '/j', torn: undefined, damage: [] }));
+      const damage = [{ file: '/j', line: 3, why: 'its checksum does not match' }];
+      const left = entries().filter((each) => each.seq !== 3);
+      assertGolden(`history-damaged.${width}.txt`, historyText(left, { style, path: '/j', torn: undefined, damage }));
     });
   }
 });

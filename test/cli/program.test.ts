@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { describeError } from '../../src/cli/frame/errors.ts';
 import { PodSandboxState } from '../../src/cri/gen/runtime/v1/runtime_pb.js';
+import { encodeEntry } from '../../src/heal/entries.ts';
 import { unknown } from '../../src/model/observed.ts';
 import { isSafeText } from '../../src/model/safe-text.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
@@ -261,6 +262,21 @@ describe('the small commands', () => {
       assertError(await sandwarden([command, '--root', import.meta.filename]), 64, /there is no directory/);
     }
   });
+  test('30: history of a damaged journal tells what is whole, and where it is damaged', async () => {
+    await using dir = await tempDir();
+    writeFileSync(join(dir.path, 'journal.ndjson'), damagedJournal(), { mode: 0o600 });
+    const text = await sandwarden(['history', '--state-dir', dir.path]);
+    assert.equal(text.code, 30);
+    assert.match(text.stdout, /note +before\n[\s\S]*note +after\n[\s\S]*journal\.ndjson:2: it has no checksum/);
+    const json = await sandwarden(['history', '--state-dir', dir.path, '-o', 'json']);
+    assert.equal(json.code, 30);
+    const { entries, damage } = JSON.parse(json.stdout);
+    assert.deepEqual(
+      entries.map((each: { text: string }) => each.text),
+      ['before', 'after'],
+    );
+    assert.deepEqual(damage, [{ file: join(dir.path, 'journal.ndjson'), line: 2, why: 'it has no checksum' }]);
+  });
   test('history of a node where nothing was done', async () => {
     await using dir = await tempDir();
     const ended = await sandwarden(['history', '--state-dir', dir.path]);
@@ -309,3 +325,10 @@ describe('the small commands', () => {
     assert.match(stdout, /Healthy: 48 pods have their sandboxes; 1 NotReady sandbox is a normal leftover\.\n$/);
   });
 });
+
+/** Three lines, of which the middle one is none. */
+function damagedJournal(): string {
+  const at = { wallNs: 1_795_290_000_000_000_000n, uptimeNs: 60_000_000_000n, bootId: 'b' };
+  const note = (seq: number, text: string) => encodeEntry({ v: 1, seq, runId: 'one', at, kind: 'note', text });
+  return `${note(1, 'before')}no entry\n${note(3, 'after')}`;
+}

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { decodeEntry, type Entry, type EntryBody, encodeEntry } from '../../src/heal/entries.ts';
-import { openJournal, readJournal } from '../../src/heal/journal.ts';
+import { type JournalStore, openJournal, readJournal, readWhatIsWhole } from '../../src/heal/journal.ts';
 import { isSandwardenError } from '../../src/model/errors.ts';
 import { limits } from '../../src/model/limits.ts';
 import { SimClock } from './sim-clock.ts';
@@ -223,3 +223,34 @@ describe('the writer', () => {
 function withChecksum(json: string): string {
   return `${json.slice(0, -1)},"crc":"00000000"}`;
 }
+
+test('what is whole is read around any damage, and nobody who acts reads it so', async () => {
+  const at = { wallNs: 1n, uptimeNs: 1n, bootId: 'b' };
+  const lines = [1, 2, 3, 4].map((seq) => encodeEntry({ v: 1, seq, runId: 'r', at, kind: 'note', text: `${seq}` }));
+  const store = (bytes: Uint8Array): JournalStore => ({
+    path: '/j',
+    olderPath: '/j.1',
+    read: async function* (which) {
+      // In pieces: a line may come in several.
+      if (which === 'current')
+        for (let from = 0; from < bytes.length; from += 4_000) yield bytes.subarray(from, from + 4_000);
+    },
+    open: () => assert.fail('it is only read'),
+    turnOver: () => assert.fail('it is only read'),
+  });
+  const long = `${'x'.repeat(limits.journalEntryBytes + 9_000)}\n`;
+  for (const [bad, why] of [
+    ['rubbish\n', 'it has no checksum'],
+    [long, 'it is too long'],
+    ['', 'entry 3 follows entry 1'],
+  ] as const) {
+    const bytes = Buffer.from(`${lines[0]}${bad}${lines[2]}${lines[3]}`);
+    const { entries, damage } = await readWhatIsWhole(store(bytes));
+    assert.deepEqual(
+      entries.map((each) => each.seq),
+      [1, 3, 4],
+    );
+    assert.deepEqual(damage, [{ file: '/j', line: 2, why }]);
+    await assert.rejects(readJournal(store(bytes)), (error) => isSandwardenError(error, 'ERR_JOURNAL_DAMAGED'));
+  }
+});

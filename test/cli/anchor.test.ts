@@ -17,6 +17,7 @@ import { Rooted } from '../../src/observe/installed/rooted.ts';
 import { type FakeTree, fakeTree, uidOf } from '../helpers/fake-node-tree.ts';
 import { tempDir } from '../helpers/temp.ts';
 import { FakeBus } from '../systemd/fake-bus.ts';
+import { assertGolden } from './golden.ts';
 import { sandwarden } from './spawn.ts';
 
 const burstable = '/kubepods.slice/kubepods-burstable.slice';
@@ -198,6 +199,11 @@ describe('list and release', () => {
       await typed(by === uidOf(1) ? `anchor --slice ${podSlice}` : 'anchor --pod default/vm', new Rooted(), { bus });
       const { stdout } = await typed('anchor list', files, { bus });
       assert.match(stdout, /^sandwarden-anchor-\S+\n +holds \S+ \(slice\), active, for 59min/);
+      if (by === podSlice) {
+        const { stdout: json } = await typed('anchor list -o json', files, { bus });
+        assert.equal(JSON.parse(json).format, 'sandwarden.anchors/1');
+        assertGolden('json/anchor-list.json', json);
+      }
       const { stdout: said } = await typed(`anchor release ${by}`, files, { bus });
       assert.equal(said, `Released: sandwarden-anchor-${uidOf(1)}.scope.\n`);
     }

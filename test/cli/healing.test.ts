@@ -10,6 +10,7 @@ import { makePlan, type PlanOptions } from '../../src/heal/plan.ts';
 import type { World } from '../../src/heal/ports.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { type RecordingName, readRecording } from '../helpers/recording.ts';
+import { assertGolden } from './golden.ts';
 
 const healing: PlanOptions = { allow: ['safe'], only: [] };
 const stuck = readRecording('clock-step/stuck');
@@ -100,6 +101,8 @@ describe('the question', () => {
     const { code, stdout } = await ended;
     const report = JSON.parse(stdout);
     assert.deepEqual([code, report.exitCode, report.outcome, report.why], [0, 0, null, 'dry run']);
+    assert.equal(report.format, 'sandwarden.heal/1');
+    assertGolden('json/heal-dry-run.json', stdout);
     assert.deepEqual(
       report.plan.actions.map((each: { object: string }) => each.object),
       ['default/be/0', 'default/web/0'],

@@ -181,6 +181,7 @@ describe('the program', { skip: cannotMakeJournals ?? false }, () => {
     const json = await sandwarden(['incident', '--journal', path, '-o', 'json', ...since]);
     const { format, state, timeline } = JSON.parse(json.stdout);
     assert.deepEqual([format, state, timeline.boots.length], ['sandwarden.incident/1', 'trouble', 1]);
+    assertGolden('json/incident.json', json.stdout.replaceAll(dir.path, '/tmp'));
     const html = await sandwarden(['incident', '--journal', path, '-o', 'html', ...since]);
     assert.match(html.stdout, /^<!doctype html>/);
     const late = await sandwarden(['incident', '--journal', path, '--since', '2025-11-16']);

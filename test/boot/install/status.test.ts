@@ -10,6 +10,7 @@ import { installStatus, isInOrder } from '../../../src/boot/install/status.ts';
 import { systemdHere } from '../../../src/boot/install/systemd.ts';
 import { unitNames } from '../../../src/boot/install/units.ts';
 import { statusText } from '../../../src/cli/render/install-status-text.ts';
+import { jsonText } from '../../../src/cli/render/json.ts';
 import { SandwardenError } from '../../../src/model/errors.ts';
 import { assertGolden } from '../../cli/golden.ts';
 import { sandwarden } from '../../cli/spawn.ts';
@@ -96,6 +97,8 @@ describe('status', () => {
     assert.deepEqual(status.lastUncleanBoot, { wallNs: 1_795_290_000_000_000_000n, boots: 2 });
     assert.equal(isInOrder(status), true);
     assertGolden('status-healed', statusText(status, style));
+    assert.equal(status.format, 'sandwarden.status/1');
+    assertGolden('json/status.json', jsonText(status).replaceAll(node.path, ''));
   });
   test('tells what was changed, what is gone, and what failed', async () => {
     await using node = await nodeWith(roots.k3s);

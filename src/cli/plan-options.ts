@@ -10,7 +10,7 @@ export function planOptions(args: Args): PlanOptions {
   const allow = args.value('allow');
   if (allow === 'destructive' && (only.length === 0 || only.some((each) => each.object === undefined))) {
     throw new SandwardenError('ERR_USAGE', "'--allow=destructive' needs '--only CODE/OBJECT'", {
-      hint: 'What destroys data is done to one thing that you name: --only SW305/NAME, a VolumeAttachment of this node.',
+      hint: 'What destroys data is done to one thing that you name: --only SW305/NAME, a VolumeAttachment here.',
     });
   }
   if (allow === 'destructive') return { allow: ['safe', 'disruptive', 'destructive'], only, storage: true };

@@ -61,8 +61,9 @@ function refusalsOf(facts: Facts, name: string): NameHeld[] {
 
 /**
  * Since when a socket is missed. kubelet's log tells, by the first failure with the driver, the first refusal of its
- * plugin or the first back-off of its sidecars; else a file that an earlier boot left behind was dead when this one began (as all are: it is missed from
- * the moment at which its plugin does not come); else it died after its file was made.
+ * plugin or the first back-off of its sidecars; else a file that an earlier boot left behind was dead when this one
+ * began (as all are: it is missed from the moment at which its plugin does not come); else it died after its file was
+ * made.
  */
 function sinceDead(facts: Facts, { object }: Finding): When {
   const { node } = facts;

@@ -78,32 +78,33 @@ describe('a blocked driver, one that is back, a storm and a kernel that stalls',
       ['the node booted', 0, undefined, ''],
       ['SW102', 14, 'SW201', 'SW202'],
       ['kubelet', 17, undefined, ''],
-      ['the runtime refused', 21, 'SW102', ''],
-      ['SW302', 22, 'SW102', ''],
-      ['SW301', 22, 'SW302', ''],
+      // The sidecars missed the socket before the first refusal of its plugin was seen.
+      ['SW302', null, 'SW102', ''],
+      ['SW301', 18, 'SW302', ''],
       ['8 CSI pods crash-loop', 18, 'SW301', ''],
-      // Of a driver that is well: nothing on this node keeps it from going on.
-      ['SW303', 18, undefined, ''],
       // Made before the boot, by the clock of the API server.
       ['SW305', '19:40:17', 'SW301', ''],
-      ['SW306', 37, 'SW305', 'SW304'],
       ['SW401', 18, 'SW301', 'SW102 SW303'],
+      // Of a driver that is well: nothing on this node keeps it from going on.
+      ['SW303', 18, undefined, ''],
+      ['the runtime refused', 21, 'SW102', ''],
+      ['SW306', 37, 'SW305', 'SW304'],
       ['SW402', 217, 'SW401', ''],
       ['8 pods do not run', 737, undefined, ''],
     ]);
     const shared = chain.flatMap(({ because = '' }) => /\(shared: ([^;)]*)/.exec(because)?.[1] ?? []);
     const name = nameOf(plugin);
-    const [ghost = ''] = shared.slice(1, 2);
+    const [ghost = ''] = shared.slice(6, 7);
     assert.match(ghost, /^sandbox [0-9a-f]{13}$/);
     const driver = `driver ${driverName}`;
-    assert.deepEqual(shared.toSpliced(1, 1), [
+    assert.deepEqual(shared.toSpliced(6, 1), [
       'end of the last boot',
       `plugin ${name}`,
       driver,
       driver,
       `attacher ${driverName}`,
-      'waiting apps/db-0',
       driver,
+      'waiting apps/db-0',
       'task runc',
     ]);
     const ends = chain.flatMap((each) => (each.ends === undefined ? [] : [each.code, each.ends]));

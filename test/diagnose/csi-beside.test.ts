@@ -64,9 +64,10 @@ describe('sidecars that wait for two drivers', () => {
     const links = told({ ...spec, more: { kubeletLog } }).filter(([, text]) => /CSI pod/.test(text ?? ''));
     assert.deepEqual(
       links.map(([code, , cause]) => [code, cause]),
+      // Oldest first.
       [
-        ['', 'SW301'],
         ['SW303', undefined],
+        ['', 'SW301'],
       ],
     );
   });

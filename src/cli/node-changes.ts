@@ -159,7 +159,7 @@ async function dumpConfig(file: string, parts: ChangesParts, run: Run): Promise<
   const process = runtimePid === undefined ? undefined : await processFiles(runtimePid, root);
   const found = program ?? process?.program;
   if (found === undefined) return { unknown: "containerd's program is not to be seen from here, or not root's alone" };
-  const answer = await askDump(found, `${root}${file}`, run);
+  const answer = await askDump(found, `${root}${file}`, run, limits.configTryTimeoutMs);
   if (answer === undefined) return { unknown: `${safeText(found, 200)} config dump gave no answer` };
   return answer;
 }

@@ -173,10 +173,15 @@ async function templateOf(file: string, files: FileSource): Promise<string | und
  * containerd's own view of its files: `config dump` merges what is there now, not what the running daemon read.
  * Undefined where it could not be asked. Throws only what a broken program would.
  */
-export async function askDump(program: string, file: string, runner: Run): Promise<RuntimeConfigFacts['dump']> {
+export async function askDump(
+  program: string,
+  file: string,
+  runner: Run,
+  timeoutMs: number = limits.versionTimeoutMs,
+): Promise<RuntimeConfigFacts['dump']> {
   try {
     const { stdout } = await runner([program, '-c', file, 'config', 'dump'], {
-      timeoutMs: limits.versionTimeoutMs,
+      timeoutMs,
       maxBytes: limits.configBytes,
     });
     const settings = await readDump(stdout);

@@ -152,7 +152,7 @@ export const limits = {
   /** kubelet's own binary, asked for its version. */
   versionTimeoutMs: 5_000,
   /** `containerd config dump` before a restart hangs on it: a board that is out of breath takes its time. */
-  configTryTimeoutMs: 60_000,
+  configTryTimeoutMs: 45_000,
   childOutputBytes: 64 * 1024 * 1024,
   /** What a program says beside its output; of more, the beginning and the end are kept. */
   childErrorChars: 64 * 1024,

@@ -43,7 +43,7 @@ describe('the program on a real node', { skip }, () => {
     const asText = await run('check');
     assert.equal(asText.code, ExitCode.errorsFound, asText.stdout + asText.stderr);
     assert.match(asText.stdout, /^2 pods do not run/);
-    assert.match(asText.stdout, /^error SW102 default\/be\/0$/m);
+    assert.match(asText.stdout, /^error SW102 default\/be\/0, default\/web\/0: /m);
     const asJson = await run('check', '-o', 'json');
     assert.equal(asJson.code, ExitCode.errorsFound, asJson.stderr);
     const { findings } = JSON.parse(asJson.stdout) as { findings: { code: string; severity: string }[] };

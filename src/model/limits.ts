@@ -308,7 +308,7 @@ export const limits = {
   /** SW401: a container that was made this often crash-loops, and did so within this time. */
   loopCreations: 3,
   /** CRI's events: containerd begins to send within this time, and pauses for less than the second. */
-  eventsBeginMs: 100,
+  eventsBeginMs: 40,
   eventsQuietMs: 20,
   containerEvents: 20_000,
   loopCurrentForMs: 600_000,

@@ -14,7 +14,7 @@ export type FailOn = 'error' | 'warning' | 'never';
 export async function run(args: Args, io: Io): Promise<ExitCode> {
   const controllerChanges =
     args.value('watch') === undefined ? undefined : await (await import('./watching.ts')).watchFirst(args, io);
-  const { snapshot, diagnosis } = await lookOnce(args, io.env, { controllerChanges });
+  const { snapshot, diagnosis } = await lookOnce(args, io.env, { containerEvents: true, controllerChanges });
   const failOn = (args.value('fail-on') ?? 'warning') as FailOn;
   const show = args.value('show') as Show | undefined;
   io.stdout.write(await rendered(args, io, { diagnosis, failOn, show, snapshot }));

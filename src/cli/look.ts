@@ -38,7 +38,7 @@ export async function lookOnce(
     const snapshot = await readSnapshotFile(file);
     return { snapshot, diagnosis: diagnose(snapshot) };
   }
-  await using eyes = await openEyes(args, env, { containerEvents: true, ...more });
+  await using eyes = await openEyes(args, env, more);
   const snapshot = await eyes.look();
   return { snapshot, diagnosis: diagnose(snapshot) };
 }

@@ -14,7 +14,7 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   if (path !== undefined && /^(?:json|text|yaml|html)$/.test(path)) throw aFormat(path);
   const controllerChanges =
     args.value('watch') === undefined ? undefined : await (await import('./watching.ts')).watchFirst(args, io);
-  await using eyes = await openEyes(args, io.env, { allCgroups: true, controllerChanges });
+  await using eyes = await openEyes(args, io.env, { allCgroups: true, containerEvents: true, controllerChanges });
   const text = encodeSnapshot(await eyes.look());
   if (path === undefined || path === '-') io.stdout.write(text);
   else await writeWhole(path, text);

@@ -8,6 +8,7 @@ import { isSandwardenError, SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
 import { known, valueOr } from '../model/observed.ts';
 import { safeText } from '../model/safe-text.ts';
+import { pausePidOf } from '../model/sandbox.ts';
 import { type Run, run as runProgram } from '../observe/child.ts';
 import { observeProcesses } from '../observe/holders.ts';
 import { findKubelet, listProcesses, type ProcessStat, readStat } from '../observe/proc.ts';
@@ -33,7 +34,7 @@ export function worldOverCri({ cri, endpoint, clock, lookAgain, storage, run = r
     lookAgain,
     readPod: podReader(cri, clock),
     pauseAlive: (sandboxId) => pauseAlive(cri, sandboxId),
-    processAlive: (pid) => statOf(pid) !== undefined,
+    processAlive,
     readIdentity,
     changes: changesHere({ cri, readIdentity, run }),
     ...(storage === undefined ? {} : { storage }),
@@ -57,6 +58,10 @@ function once<T>(ask: () => Promise<T>): () => Promise<T> {
   };
 }
 
+function processAlive(pid: number): boolean {
+  return statOf(pid) !== undefined;
+}
+
 /**
  * By the pid that the runtime names; a pid that was given to somebody else meanwhile counts as alive, and nothing is
  * done.
@@ -64,8 +69,8 @@ function once<T>(ask: () => Promise<T>): () => Promise<T> {
 async function pauseAlive(cri: CriReader, sandboxId: string): Promise<boolean | undefined> {
   try {
     const { detail } = await cri.sandboxStatus(sandboxId);
-    if (detail.pid === undefined) return detail.processStatus === 'deleted' ? false : undefined;
-    return detail.pid > 0 && statOf(detail.pid) !== undefined;
+    const pid = pausePidOf(detail);
+    return pid === undefined ? undefined : pid > 0 && processAlive(pid);
   } catch (error) {
     if (isSandwardenError(error, 'ERR_CRI_NOT_FOUND')) return false;
     throw error;

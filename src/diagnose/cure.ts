@@ -1,6 +1,6 @@
 import { foresee, type SandboxOrder } from '../model/kubelet-choice.ts';
 import type { NameHeld } from '../model/records.ts';
-import type { Snapshot } from '../model/snapshot.ts';
+import { pausePidOf } from '../model/sandbox.ts';
 import { maybeInFlight } from './in-flight.ts';
 import { leastRemoval } from './least-removal.ts';
 import type { Stake } from './stake.ts';
@@ -140,19 +140,15 @@ interface GhostContext {
 }
 
 function ghostOf(sandbox: ListedSandbox, code: GhostCode, of: GhostContext): Ghost {
+  const detail = of.facts.snapshot.details[sandbox.id];
   return {
     sandbox,
     code,
     stake: stakeOf(sandbox, of.view, of.leaving),
     obstacle: obstacleOf(sandbox, of.view, of.facts, of.onlyPerhaps),
     error: of.error,
-    pausePid: pausePidOf(of.facts.snapshot.details[sandbox.id]),
+    pausePid: detail?.known ? pausePidOf(detail.value) : undefined,
   };
-}
-
-function pausePidOf(detail: Snapshot['details'][string] | undefined): number | undefined {
-  const { pid, processStatus } = detail?.known ? detail.value : {};
-  return pid ?? (processStatus === 'deleted' ? 0 : undefined);
 }
 
 function obstacleOf(sandbox: ListedSandbox, view: PodView, facts: Views, onlyPerhaps: boolean): string | undefined {

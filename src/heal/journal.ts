@@ -39,9 +39,7 @@ export interface ReadJournal {
  * Throws ERR_JOURNAL_DAMAGED, ERR_FILE, ERR_FORBIDDEN.
  */
 export async function readJournal(store: JournalStore): Promise<ReadJournal> {
-  const { older, current } = await readBoth(store);
-  const torn = current.torn ?? older.torn;
-  return { entries: [...older.entries, ...current.entries], ...(torn === undefined ? {} : { torn }) };
+  return joined(await readBoth(store));
 }
 
 /**
@@ -50,9 +48,12 @@ export async function readJournal(store: JournalStore): Promise<ReadJournal> {
  */
 export async function readWhatIsWhole(store: JournalStore): Promise<ReadJournal & { readonly damage: Damage[] }> {
   const damage: Damage[] = [];
-  const { older, current } = await readBoth(store, (each) => damage.push(each));
+  return { ...joined(await readBoth(store, (each) => damage.push(each))), damage };
+}
+
+function joined({ older, current }: Awaited<ReturnType<typeof readBoth>>): ReadJournal {
   const torn = current.torn ?? older.torn;
-  return { entries: [...older.entries, ...current.entries], damage, ...(torn === undefined ? {} : { torn }) };
+  return { entries: [...older.entries, ...current.entries], ...(torn === undefined ? {} : { torn }) };
 }
 
 /**

@@ -52,6 +52,11 @@ export interface SandboxDetail {
   readonly systemdCgroup?: boolean;
 }
 
+/** The pid of a sandbox's pause process by the runtime, 0 where it has none; undefined where it does not tell. */
+export function pausePidOf({ pid, processStatus }: SandboxDetail): number | undefined {
+  return pid ?? (processStatus === 'deleted' ? 0 : undefined);
+}
+
 /** The name a sandbox holds in the runtime: containerd's makeSandboxName (internal/cri/server/helpers.go). */
 export interface SandboxName {
   readonly name: string;

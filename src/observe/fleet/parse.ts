@@ -1,5 +1,6 @@
 import type { FleetEvent, FleetNode, FleetPod } from '../../model/fleet.ts';
-import { at, countOf, dateOf, listOf, member, textOf } from '../json.ts';
+import { at, dateOf, listOf, member, textOf } from '../json.ts';
+import { eventNode, eventSpan } from '../kube/event-fields.ts';
 import { findHeld } from '../name-held.ts';
 
 /** The nodes on a page of a NodeList; a page of 500 is kept as 500 small records. */
@@ -110,15 +111,9 @@ export function eventsOfPage(page: unknown): FleetEvent[] {
     const reason = reasons.find((each) => each === member(item, 'reason'));
     const object = member(item, 'involvedObject');
     const [kind, name] = [member(object, 'kind'), textOf(member(object, 'name'), 253) ?? ''];
-    const node =
-      kind === 'Node'
-        ? name
-        : (textOf(at(item, 'source', 'host'), 253) ?? textOf(member(item, 'reportingInstance'), 253));
-    const lastNs =
-      dateOf(at(item, 'series', 'lastObservedTime')) ??
-      dateOf(member(item, 'lastTimestamp')) ??
-      dateOf(member(item, 'eventTime'));
-    if (reason === undefined || node === undefined || node === '' || lastNs === undefined) return [];
+    const node = kind === 'Node' ? name : eventNode(item);
+    const span = eventSpan(item);
+    if (reason === undefined || node === undefined || node === '' || span === undefined) return [];
     const message = textOf(member(item, 'message'), 4_000) ?? '';
     const holderId = reason === 'FailedCreatePodSandBox' ? findHeld(message)?.holderId : undefined;
     const driver = /driver name ([\w.-]{1,100}) not found in the list of registered CSI drivers/.exec(message)?.[1];
@@ -127,9 +122,7 @@ export function eventsOfPage(page: unknown): FleetEvent[] {
         reason,
         node,
         object: kind === 'Node' ? name : `${textOf(member(object, 'namespace'), 253) ?? ''}/${name}`,
-        count: Math.max(countOf(at(item, 'series', 'count')), countOf(member(item, 'count')), 1),
-        firstNs: dateOf(member(item, 'firstTimestamp')) ?? dateOf(member(item, 'eventTime')) ?? lastNs,
-        lastNs,
+        ...span,
         ...(holderId === undefined ? {} : { holderId }),
         ...(driver === undefined ? {} : { driver }),
       },

@@ -63,3 +63,18 @@ export function askerAgain<T>(
     return seen;
   };
 }
+
+/** `observe` of one answer for one that looks again and again; see askerAgain. */
+export function asksAgain<T>(
+  observe: (options: NodeApiOptions) => Promise<Observed<T>>,
+  options: Omit<NodeApiOptions, 'hostname'>,
+  clock: Clock,
+): (hostname: string) => Promise<Observed<T>> {
+  const ask = (hostname: string) => observe({ ...options, hostname });
+  return askerAgain<Observed<T>>(
+    ask,
+    clock,
+    (seen) => seen,
+    (why) => why,
+  );
+}

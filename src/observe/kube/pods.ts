@@ -4,7 +4,7 @@ import { SandwardenError } from '../../model/errors.ts';
 import type { Pod } from '../../model/node.ts';
 import type { Observed } from '../../model/observed.ts';
 import { podsOfList } from '../pods.ts';
-import { askerAgain, askNodeApi, type NodeApiOptions } from './node-api.ts';
+import { askNodeApi, asksAgain, type NodeApiOptions } from './node-api.ts';
 import type { NodeName } from './node-name.ts';
 
 /**
@@ -23,13 +23,7 @@ export function podsAsker(
   options: Omit<NodeApiOptions, 'hostname'>,
   clock: Clock,
 ): (hostname: string) => Promise<Observed<Pod[]>> {
-  const ask = (hostname: string) => observePods({ ...options, hostname });
-  return askerAgain(
-    ask,
-    clock,
-    (seen) => seen,
-    (why) => why,
-  );
+  return asksAgain(observePods, options, clock);
 }
 
 /**

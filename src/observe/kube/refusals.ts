@@ -2,9 +2,10 @@ import type { Clock } from '../../model/clock.ts';
 import type { Observed } from '../../model/observed.ts';
 import type { NameHeld } from '../../model/records.ts';
 import { parseSandboxName } from '../../model/sandbox.ts';
-import { at, countOf, dateOf, listOf, member, textOf } from '../json.ts';
+import { at, listOf, member, textOf } from '../json.ts';
 import { findHeld } from '../name-held.ts';
-import { askerAgain, askNodeApi, type NodeApiOptions } from './node-api.ts';
+import { eventNode, eventSpan } from './event-fields.ts';
+import { askNodeApi, asksAgain, type NodeApiOptions } from './node-api.ts';
 
 /**
  * The sandboxes that kubelet of this node was refused for want of a name, by its events, oldest first: what its log
@@ -29,13 +30,7 @@ export function refusalsAsker(
   options: Omit<NodeApiOptions, 'hostname'>,
   clock: Clock,
 ): (hostname: string) => Promise<Observed<readonly NameHeld[]>> {
-  const ask = (hostname: string) => observeRefusals({ ...options, hostname });
-  return askerAgain(
-    ask,
-    clock,
-    (seen) => seen,
-    (why) => why,
-  );
+  return asksAgain(observeRefusals, options, clock);
 }
 
 /**
@@ -45,15 +40,10 @@ export function refusalsAsker(
  */
 export function refusalsOfPage(page: unknown, node: string): NameHeld[] {
   return listOf(member(page, 'items')).flatMap((item): NameHeld[] => {
-    const from = textOf(at(item, 'source', 'host'), 253) ?? textOf(member(item, 'reportingInstance'), 253);
     const held = findHeld(textOf(member(item, 'message'), 4_000) ?? '');
     const asked = held?.kind === 'sandbox' ? parseSandboxName(held.name) : undefined;
-    const lastNs =
-      dateOf(at(item, 'series', 'lastObservedTime')) ??
-      dateOf(member(item, 'lastTimestamp')) ??
-      dateOf(member(item, 'eventTime'));
-    const firstNs = dateOf(member(item, 'firstTimestamp')) ?? dateOf(member(item, 'eventTime')) ?? lastNs;
-    if (from !== node || !held || !asked || lastNs === undefined || firstNs === undefined) return [];
+    const span = eventSpan(item);
+    if (eventNode(item) !== node || !held || !asked || span === undefined) return [];
     if (textOf(at(item, 'involvedObject', 'uid'), 100) !== asked.uid) return [];
     const { name, holderId } = held;
     return [
@@ -62,9 +52,9 @@ export function refusalsOfPage(page: unknown, node: string): NameHeld[] {
         asked,
         holderId,
         text: `failed to reserve sandbox name "${name}": name "${name}" is reserved for "${holderId}"`,
-        count: Math.max(countOf(at(item, 'series', 'count')), countOf(member(item, 'count')), 1),
-        first: { wallNs: firstNs },
-        last: { wallNs: lastNs },
+        count: span.count,
+        first: { wallNs: span.firstNs },
+        last: { wallNs: span.lastNs },
       },
     ];
   });

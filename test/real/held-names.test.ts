@@ -98,7 +98,7 @@ async function inFlight(flavour: Flavour): Promise<void> {
   };
   const [found, ...others] = findings.filter((each) => each.code === 'SW103');
   assert.deepEqual([found?.object.id, others], [holder, []]);
-  assert.match(found?.why ?? '', /It waits for scripted \(pid \d+, state [RS] in CNI ADD\)/);
+  assert.match(found?.why ?? '', /It waits for scripted \(pid \d+, state [RSD] in CNI ADD\)/);
 
   const safe = await onNode(node, main, ['heal', '--yes']);
   assert.equal(safe.code, ExitCode.healingIncomplete, safe.stdout);

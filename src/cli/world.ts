@@ -14,7 +14,7 @@ import { observeProcesses } from '../observe/holders.ts';
 import { findKubelet, listProcesses, type ProcessStat, readStat } from '../observe/proc.ts';
 import { isErrno } from '../observe/read-file.ts';
 import { changesHere } from './node-changes.ts';
-import { podReader } from './pod-reader.ts';
+import { ActsUnderWay, podReader } from './pod-reader.ts';
 
 export interface WorldParts {
   readonly cri: CriReader & CriWriter;
@@ -29,18 +29,19 @@ export interface WorldParts {
 /** The real node, as healing sees and changes it: by CRI, /proc and systemctl. */
 export function worldOverCri({ cri, endpoint, clock, lookAgain, storage, run = runProgram }: WorldParts): World {
   const readIdentity = identityReader(socketPath(endpoint), clock);
+  const acts = new ActsUnderWay();
   return {
     clock,
     lookAgain,
-    readPod: podReader(cri, clock),
+    readPod: podReader(cri, clock, acts),
     pauseAlive: (sandboxId) => pauseAlive(cri, sandboxId),
     processAlive,
     readIdentity,
     changes: changesHere({ cri, readIdentity, run }),
     ...(storage === undefined ? {} : { storage }),
     removalStops: once(async () => removalStops(await cri.version())),
-    stopSandbox: (id) => cri.stopSandbox(id),
-    removeSandbox: (id) => cri.removeSandbox(id),
+    stopSandbox: (id) => acts.during(() => cri.stopSandbox(id)),
+    removeSandbox: (id) => acts.during(() => cri.removeSandbox(id)),
     killProcess,
     restartUnit: (unit) => restartUnit(unit, { cri, clock, run }),
   };

@@ -79,27 +79,42 @@ export interface Run {
 export async function runActions(actions: readonly Action[], run: Run): Promise<ActionOutcome[]> {
   const outcomes: ActionOutcome[] = [];
   const writes: Promise<void>[] = [];
-  let bug: unknown;
   for (const stage of stagesOf(actions)) {
     const next = stage.lanes.values();
-    const turn: Turn = { gate: new Gate(stage.inFlight), writes };
+    const gate = new Gate(stage.inFlight);
+    const ends: Promise<void>[] = [];
     const worker = async () => {
       for (const lane of next) {
-        for (const index of lane) outcomes[index] = await runOne(actions[index] as Action, index, run, turn);
+        for (const index of lane) {
+          const begun = await begin(actions[index] as Action, index, run, gate);
+          const end = finish(begun, run, writes).then((outcome) => {
+            outcomes[index] = outcome;
+          });
+          // What came of it is read while the next one is prepared; only within a pod the next one waits for it.
+          ends.push(end);
+          if (index !== lane.at(-1) || stage.inFlight === 1) await end;
+          else end.catch(noop);
+        }
       }
     };
     // More are prepared (read again, written down) than may be under way: the runtime never waits for us, and those
     // who read at once share a listing and a sync of the journal.
     const workers = stage.inFlight === 1 ? 1 : limits.preparedPerAct * stage.inFlight;
-    const ends = await Promise.allSettled(Array.from({ length: workers }, worker));
+    const worked = await Promise.allSettled(Array.from({ length: workers }, worker));
+    const ended = await Promise.allSettled(ends);
     // What is under way elsewhere has ended by now, so a bug of ours leaves nothing behind.
-    bug ??= ends.find((each) => each.status === 'rejected')?.reason;
-    if (bug !== undefined) break;
+    const bug = [...worked, ...ended].find((each) => each.status === 'rejected');
+    if (bug !== undefined) {
+      await Promise.all(writes);
+      throw bug.reason;
+    }
   }
   await Promise.all(writes);
-  if (bug !== undefined) throw bug;
   return outcomes;
 }
+
+/** It is looked at with all the others. */
+function noop(): void {}
 
 interface Stage {
   readonly inFlight: number;
@@ -151,67 +166,74 @@ class Gate {
   }
 }
 
-interface Turn {
-  readonly gate: Gate;
-  /** Outcomes that are being written while the run goes on. */
-  readonly writes: Promise<void>[];
-}
-
-async function runOne(action: Action, index: number, run: Run, { gate, writes }: Turn): Promise<ActionOutcome> {
-  const { clock } = run.world;
-  const since = clock.uptimeNs();
-  const outcomeOf = (result: ActionOutcome['result'], why: string): ActionOutcome => {
-    const outcome = { action, result, why, tookMs: elapsedMs(clock, since) };
-    run.onEnd(outcome, index);
-    return outcome;
-  };
-  if (run.stop.reason) return outcomeOf('skipped', `not begun: ${run.stop.reason.message}`);
-  run.onStart(action, index);
-  try {
-    const acted = await act(action, run, gate);
-    const { result, why } = acted;
-    if (acted.intent) {
-      writes.push(writeOutcome(run, acted.intent, outcomeFields(result, why, elapsedMs(clock, since))));
-    }
-    return outcomeOf(result, why);
-  } catch (error) {
-    if (!isSandwardenError(error)) {
-      run.stop.with(
-        new SandwardenError('ERR_PRECONDITION', 'a bug in Sandwarden', { hint: 'report it', cause: error }),
-      );
-      throw error;
-    }
-    // Before the act: nothing was done.
-    run.stop.with(error);
-    return outcomeOf('skipped', error.message);
-  }
-}
-
-interface Acted {
-  readonly result: ActionOutcome['result'];
-  readonly why: string;
+/** An act that was done, or was not: what is left is to read what came of it and to write that down. */
+interface Begun {
+  readonly action: Action;
+  readonly index: number;
+  readonly sinceNs: bigint;
   /** Durable; there wherever something may have been done. */
   readonly intent?: Entry;
+  readonly end: () => Promise<Ended>;
+}
+
+interface Ended {
+  readonly result: ActionOutcome['result'];
+  readonly why: string;
 }
 
 /** Reads the precondition again, makes the intent durable, waits for its turn, and acts if all is still as it was. */
-async function act(action: Action, run: Run, gate: Gate): Promise<Acted> {
-  const prepared = await prepare(action, run);
-  const { intent } = prepared;
-  if (!intent) return ended(prepared.check, run);
-  const acted = await gate.pass(async (): Promise<Prepared & { done?: Done | SandwardenError }> => {
-    const now = await stillPrepared(action, prepared, run);
-    return 'go' in now.check ? { ...now, done: await performed(action, run, now.context) } : now;
-  });
-  if (acted.done === undefined) return { ...ended(acted.check, run), intent };
-  const done = acted.done instanceof SandwardenError ? acted.done : await confirmed(action, run, acted, acted.done);
-  return done instanceof SandwardenError
-    ? { result: 'failed', why: done.message, intent }
-    : { result: done.result, why: done.why, intent };
+async function begin(action: Action, index: number, run: Run, gate: Gate): Promise<Begun> {
+  const sinceNs = run.world.clock.uptimeNs();
+  const withEnd = (end: Begun['end'], intent?: Entry): Begun => {
+    return { action, index, sinceNs, end, ...(intent === undefined ? {} : { intent }) };
+  };
+  const skipped = (why: string) => withEnd(async () => ({ result: 'skipped', why }));
+  if (run.stop.reason) return skipped(`not begun: ${run.stop.reason.message}`);
+  run.onStart(action, index);
+  try {
+    const prepared = await prepare(action, run);
+    const { intent } = prepared;
+    if (!intent) return withEnd(async () => ended(prepared.check, run));
+    const acted = await gate.pass(async (): Promise<Prepared & { done?: Done | SandwardenError }> => {
+      const now = await stillPrepared(action, prepared, run);
+      return 'go' in now.check ? { ...now, done: await performed(action, run, now.context) } : now;
+    });
+    const { done } = acted;
+    if (done === undefined) return withEnd(async () => ended(acted.check, run), intent);
+    return withEnd(async () => {
+      const came = done instanceof SandwardenError ? done : await confirmed(action, run, acted, done);
+      return came instanceof SandwardenError ? { result: 'failed', why: came.message } : came;
+    }, intent);
+  } catch (error) {
+    if (!isSandwardenError(error)) throw asBug(error, run);
+    // Before the act: nothing was done.
+    run.stop.with(error);
+    return skipped(error.message);
+  }
+}
+
+/** Reads what came of it. The outcome is written while the run goes on. */
+async function finish(begun: Begun, run: Run, writes: Promise<void>[]): Promise<ActionOutcome> {
+  const { action, index, sinceNs, intent } = begun;
+  try {
+    const { result, why } = await begun.end();
+    const outcome = { action, result, why, tookMs: elapsedMs(run.world.clock, sinceNs) };
+    if (intent) writes.push(writeOutcome(run, intent, outcome));
+    run.onEnd(outcome, index);
+    return outcome;
+  } catch (error) {
+    throw asBug(error, run);
+  }
+}
+
+/** Nothing new begins after it. */
+function asBug(error: unknown, run: Run): unknown {
+  run.stop.with(new SandwardenError('ERR_PRECONDITION', 'a bug in Sandwarden', { hint: 'report it', cause: error }));
+  return error;
 }
 
 /** What a check that does not say `go` comes to. */
-function ended(check: Check, run: Run): Acted {
+function ended(check: Check, run: Run): Ended {
   if ('already' in check) return { result: 'already', why: check.already };
   if ('leave' in check) return { result: 'skipped', why: check.leave };
   if ('go' in check) throw new Error('an act that may begin has not ended');
@@ -326,20 +348,11 @@ export function identitySurprise(before: Identity, now: Identity): string | unde
   return undefined;
 }
 
-interface OutcomeFields {
-  readonly result: ActionOutcome['result'];
-  readonly why: string;
-  readonly tookMs: number;
-}
-
-function outcomeFields(result: ActionOutcome['result'], why: string, tookMs: number): OutcomeFields {
-  return { result, why, tookMs };
-}
-
 /** The next intent waits for the same sync as this, so the run need not wait for it here; a failure stops the run. */
-async function writeOutcome(run: Run, intent: Entry, fields: OutcomeFields): Promise<void> {
+async function writeOutcome(run: Run, intent: Entry, outcome: ActionOutcome): Promise<void> {
+  const { result, why, tookMs } = outcome;
   try {
-    await run.journal.append({ kind: 'outcome', of: intent.seq, ...fields, found: false });
+    await run.journal.append({ kind: 'outcome', of: intent.seq, result, why, tookMs, found: false });
   } catch (error) {
     if (!isSandwardenError(error)) throw error;
     run.stop.with(error);

@@ -46,7 +46,7 @@ export const limits = {
   /** safety.md, budgets. */
   removalsInFlight: 4,
   /** How many acts are read again and written down for each that may be under way; those wait for their turn. */
-  preparedPerAct: 5,
+  preparedPerAct: 10,
   removalsPerRun: 200,
   removalsShareOfNode: 0.5,
   attemptsPerObject: 3,
@@ -188,8 +188,8 @@ export const limits = {
   journalTextLength: 1_000,
   /** A disk that does not confirm a journal entry within this time is a reason not to act. */
   journalSyncTimeoutMs: 60_000,
-  /** Listings for those who act follow each other no faster: hundreds of removals at once share them. */
-  listingGapMs: 40,
+  /** While acts are under way, listings for those who act follow each other no faster: hundreds share them. */
+  listingGapMs: 100,
   /** What was read before an act and is older than this when the act may begin is read again. */
   guardFreshMs: 1_000,
   /** A scan of all processes is good for this long; what it found is looked at again each time. */

@@ -1,7 +1,7 @@
 /** Many ask for their pods at once: few listings, and none that is older than the question. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { podReader } from '../../src/cli/pod-reader.ts';
+import { ActsUnderWay, podReader } from '../../src/cli/pod-reader.ts';
 import type { CriReader } from '../../src/cri/types.ts';
 import type { Clock } from '../../src/model/clock.ts';
 import { limits } from '../../src/model/limits.ts';
@@ -61,19 +61,38 @@ test('a listing that fails is an error for all who waited, and the next one is a
   assert.equal((await read('a')).sandboxes.length, 1);
 });
 
-test('who asks soon after a listing waits a little, so that others can share the next one', async () => {
+test('while the runtime acts, who asks soon after a listing waits, so that others can share the next one', async () => {
   const runtime = simRuntime(['a', 'b', 'c']);
   const clock = clockOf();
-  const read = podReader(runtime.cri, clock);
+  const acts = new ActsUnderWay();
+  const read = podReader(runtime.cri, clock, acts);
+  await acts.during(async () => {
+    await read('a');
+    assert.deepEqual(clock.sleptMs, [], 'the first one does not wait');
+    clock.passMs(15);
+    await Promise.all([read('b'), read('c')]);
+    assert.deepEqual(clock.sleptMs, [limits.listingGapMs - 15]);
+    clock.passMs(limits.listingGapMs);
+    await read('a');
+    assert.equal(clock.sleptMs.length, 1, 'nor one that comes later');
+    assert.deepEqual(runtime.filters, ['a', 'all', 'a']);
+  });
+});
+
+test('nobody waits for others when no act is under way, or once the last one has ended', async () => {
+  const runtime = simRuntime(['a', 'b']);
+  const clock = { ...clockOf(), sleep: () => new Promise<void>(() => {}) };
+  const acts = new ActsUnderWay();
+  const read = podReader(runtime.cri, clock, acts);
   await read('a');
-  assert.deepEqual(clock.sleptMs, [], 'the first one does not wait');
-  clock.passMs(15);
-  await Promise.all([read('b'), read('c')]);
-  assert.deepEqual(clock.sleptMs, [limits.listingGapMs - 15]);
-  clock.passMs(limits.listingGapMs);
-  await read('a');
-  assert.equal(clock.sleptMs.length, 1, 'nor one that comes later');
-  assert.deepEqual(runtime.filters, ['a', 'all', 'a']);
+  await read('b');
+  const act = Promise.withResolvers<void>();
+  const acting = acts.during(() => act.promise);
+  const asked = read('a');
+  act.resolve();
+  assert.equal((await asked).sandboxes.length, 1);
+  await acting;
+  assert.deepEqual(runtime.filters, ['a', 'b', 'a']);
 });
 
 /** A clock that goes on by sleeping and by `passMs`. */

@@ -68,7 +68,7 @@ function writeUnits(rootOfSystemd: string, node: string): void {
   } as const;
   const early = join(import.meta.dirname, '../src/boot/early.sh');
   const program = { node: process.execPath, script: '/nonexistent/sandwarden.js', early };
-  const options = { clockFloor: true, bootHeal: true, syncWaitMs: 0, limitMs: 60_000 };
+  const options = { clockFloor: true, bootHeal: true, syncWaitMs: 0, publish: true, limitMs: 60_000 };
   const { files } = planUnits(layout, program, options);
   const unit = files.find(({ path }) => path === `${unitFolder}/${unitNames.clock}`);
   if (unit === undefined) throw new Error('there is no unit for the clock');

@@ -26,6 +26,8 @@ export interface BootConf {
   readonly forwardDays: number;
   /** How long a time synchronisation is waited for. */
   readonly syncWaitMs: number;
+  /** Whether the node tells its cluster of an unclean boot (publish.ts). */
+  readonly publish: boolean;
   /** Files or patterns that `early.sh` compares with now. */
   readonly witnesses: readonly string[];
 }
@@ -39,6 +41,7 @@ export const bootDefaults: BootConf = {
   clockFloor: true,
   forwardDays: limits.clockForwardDays,
   syncWaitMs: limits.timeSyncWaitMs,
+  publish: true,
   witnesses: witnessesOf('/var/lib/containerd'),
 };
 
@@ -69,7 +72,7 @@ export function sandboxesOf(containerdRoot: string): string {
 
 /** The text of the file: one KEY=VALUE a line, read by `early.sh` without a shell's expansion. */
 export function renderBootConf(conf: BootConf): string {
-  const { node, program, layout, containerdRoot, dataDir, clockFloor, forwardDays, syncWaitMs, witnesses } = conf;
+  const { node, program, layout, containerdRoot, dataDir, clockFloor, forwardDays, syncWaitMs } = conf;
   return [
     '# Written by `sandwarden install`. Read by early.sh before the runtime starts, never run as a script.',
     `node=${node}`,
@@ -82,8 +85,10 @@ export function renderBootConf(conf: BootConf): string {
     `forward-days=${forwardDays}`,
     '# Seconds to wait for a time synchronisation that is set up, only where the clock is behind.',
     `sync-wait=${syncWaitMs / 1_000}`,
+    "# Whether an unclean boot is written into this node's object in the cluster, for `sandwarden fleet`.",
+    `publish=${conf.publish ? 'yes' : 'no'}`,
     '# If one of these is dated after now, the clock is behind and Node is started.',
-    ...witnesses.map((each) => `witness=${each}`),
+    ...conf.witnesses.map((each) => `witness=${each}`),
     '',
   ].join('\n');
 }
@@ -120,6 +125,7 @@ export function parseBootConf(text: string, path = bootConfPath): BootConf {
     clockFloor: values.get('clock-floor') !== 'no',
     forwardDays: Number(values.get('forward-days') ?? bootDefaults.forwardDays),
     syncWaitMs: Number(values.get('sync-wait') ?? bootDefaults.syncWaitMs / 1_000) * 1_000,
+    publish: values.get('publish') !== 'no',
     witnesses: witnesses.length > 0 ? witnesses : witnessesOf(containerdRoot),
   };
 }
@@ -131,14 +137,16 @@ export async function readBootConf(root = ''): Promise<BootConf> {
 }
 
 const isPath = (value: string) => /^\/[^\n\0]{1,4000}$/.test(value);
+const isYesOrNo = (value: string) => value === 'yes' || value === 'no';
 const keys: ReadonlyMap<string, (value: string) => boolean> = new Map([
   ['node', isPath],
   ['program', isPath],
   ['layout', (value) => bootLayouts.some((each) => each === value)],
   ['containerd-root', isPath],
   ['data-dir', isPath],
-  ['clock-floor', (value) => value === 'yes' || value === 'no'],
+  ['clock-floor', isYesOrNo],
   ['forward-days', (value) => /^\d{1,4}$/.test(value)],
+  ['publish', isYesOrNo],
   ['sync-wait', (value) => /^\d{1,2}(\.\d)?$/.test(value)],
   ['witness', isPath],
 ]);

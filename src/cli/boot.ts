@@ -1,19 +1,23 @@
+import { hostname } from 'node:os';
 import { type BootConf, bootLayouts, readBootConf } from '../boot/boot-conf.ts';
 import { describeClock, type FloorPorts, floorClock } from '../boot/clock-floor.ts';
 import { type BootHealPorts, healAfterKubelet, healBeforeKubelet } from '../boot/heal.ts';
 import { writeNote } from '../boot/note.ts';
+import { publishUncleanBoot } from '../boot/publish.ts';
 import { readClockNow, readWitnesses } from '../boot/read-witnesses.ts';
 import { isRebootLoop } from '../boot/reboot-loop.ts';
-import { flags, type HealRecord, readBootRecord, setFlag, writeBootRecord } from '../boot/record.ts';
+import { flags, type HealRecord, readBootRecord, readFlag, setFlag, writeBootRecord } from '../boot/record.ts';
 import { waitForTimeSync } from '../boot/time-sync.ts';
 import { readJournal } from '../heal/journal.ts';
 import { defaultStateDir, journalStore, openStateDir } from '../heal/state-dir.ts';
 import type { Clock } from '../model/clock.ts';
 import { ExitCode, isSandwardenError, SandwardenError } from '../model/errors.ts';
 import { limits } from '../model/limits.ts';
+import { valueOr } from '../model/observed.ts';
 import { safeText } from '../model/safe-text.ts';
 import { run as runProgram } from '../observe/child.ts';
 import { systemClock } from '../observe/clock.ts';
+import { observeNode } from '../observe/proc.ts';
 import { openBootRuntime } from './boot-runtime.ts';
 import type { Args } from './frame/command.ts';
 import type { Io } from './frame/io.ts';
@@ -34,12 +38,15 @@ export async function run(args: Args, io: Io): Promise<ExitCode> {
   const stateDir = args.value('state-dir') ?? defaultStateDir;
   try {
     const conf = withArgs(await readBootConf(), args);
-    const { note, late } = await (step === 'clock'
-      ? clockStep(conf, clock)
-      : healStep({ args, io, conf, clock, stateDir, limitMs }));
-    await tell(io, stateDir, clock, note);
+    const healing = { args, io, conf, clock, stateDir, limitMs };
+    const done = await (step === 'clock' ? clockStep(conf, clock) : healStep(healing));
+    if (done !== undefined) await tell(io, stateDir, clock, done.note);
+    if (step === 'heal' && args.flag('after-kubelet')) {
+      const told = await publishStep(conf, clock);
+      if (told !== undefined) await tell(io, stateDir, clock, `boot publish: ${told}`);
+    }
     // A call that hangs in the runtime must not keep this process, and so the boot, waiting.
-    if (late) process.exit(ExitCode.healthy);
+    if (done?.late) process.exit(ExitCode.healthy);
   } catch (error) {
     if (!isSandwardenError(error)) throw error;
     await tell(io, stateDir, clock, `boot ${step}: ${error.message}; the boot goes on`);
@@ -69,8 +76,11 @@ interface HealStep {
   readonly limitMs: number | undefined;
 }
 
-async function healStep({ args, io, conf, clock, stateDir, limitMs }: HealStep): Promise<Told> {
+/** Undefined where it was started after kubelet to tell the cluster, and nothing is left to heal. */
+async function healStep({ args, io, conf, clock, stateDir, limitMs }: HealStep): Promise<Told | undefined> {
   const after = args.flag('after-kubelet');
+  const isSet = async (flag: string) => (await readFlag(flag)) !== undefined;
+  if (after && !(await isSet(flags.afterKubelet)) && (await isSet(flags.unclean))) return undefined;
   // Set before anything can go wrong: a step that is killed leaves the rest to the one after kubelet's start.
   if (!after) await setFlag(flags.afterKubelet, true);
   const ports: BootHealPorts = {
@@ -96,6 +106,17 @@ async function healStep({ args, io, conf, clock, stateDir, limitMs }: HealStep):
   if (record.settled) await setFlag(flags.afterKubelet, false);
   const tookMs = Number((record.endedUptimeNs - record.startedUptimeNs) / 1_000_000n);
   return { note: describeHeal(record), late: tookMs >= options.limitMs };
+}
+
+/** What the cluster was told of this boot, where it followed an unclean end. */
+async function publishStep(conf: BootConf, clock: Clock): Promise<string | undefined> {
+  if (!conf.publish || (await readFlag(flags.unclean)) === undefined) return undefined;
+  const bootId = valueOr(await observeNode(clock), undefined)?.bootId;
+  if (bootId === undefined) return undefined;
+  const { heal } = await readBootRecord();
+  const left = heal.at(-1)?.left.length ?? 0;
+  const removed = heal.reduce((sum, each) => sum + each.removed.length, 0);
+  return await publishUncleanBoot({ api: { hostname: hostname() }, clock, bootId, removed, left });
 }
 
 /** One line: what was removed, what is left, and why. */

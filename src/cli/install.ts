@@ -89,6 +89,7 @@ function unitOptions(args: Args): UnitOptions {
     clockFloor: !args.flag('no-clock-floor'),
     bootHeal: !args.flag('no-boot-heal'),
     syncWaitMs: syncWait ?? limits.timeSyncWaitMs,
+    publish: !args.flag('no-publish'),
     limitMs: limit ?? limits.bootHealMs,
   };
 }

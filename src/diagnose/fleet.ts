@@ -64,12 +64,24 @@ function verdictOf(node: FleetNode, view: View): FleetVerdict {
     ...(rebootedNs === undefined ? {} : { rebootedNs }),
     ...(node.ready === 'yes' && node.readySinceNs !== undefined ? { readySinceNs: node.readySinceNs } : {}),
     ...(node.bootId === undefined ? {} : { bootId: node.bootId }),
-    ...(rebootedNs !== undefined && ghosts > 0 ? { unclean: true as const } : {}),
+    ...uncleanBoot(node, rebootedNs, ghosts),
     ...(lastHeardNs === undefined ? {} : { lastHeardNs }),
     podsNotReady: view.pods.length,
     problems,
     ...(sinceNs === undefined ? {} : { sinceNs }),
   };
+}
+
+/** The node's own word; where its newest boot is one that it has not told of (yet), ghosts tell. */
+function uncleanBoot(
+  { uncleanBoot: told, bootId }: FleetNode,
+  rebootedNs: bigint | undefined,
+  ghosts: number,
+): Pick<FleetVerdict, 'uncleanBoot'> {
+  if (rebootedNs !== undefined && ghosts > 0 && told?.bootId !== bootId) return { uncleanBoot: { atNs: rebootedNs } };
+  if (told === undefined) return {};
+  const { atNs, removed, left } = told;
+  return { uncleanBoot: { atNs, removed, left } };
 }
 
 function readiness(node: FleetNode, facts: FleetFacts, lastHeardNs: bigint | undefined): FleetProblem[] {

@@ -17,6 +17,19 @@ export interface FleetFacts {
   readonly events: Observed<readonly FleetEvent[]>;
 }
 
+/** The annotation by which a node tells of its last unclean boot; its value is the JSON of an UncleanBoot. */
+export const uncleanBootAnnotation = 'sandwarden/last-unclean-boot';
+
+/** A boot that followed an unclean end, as the node itself tells it. */
+export interface UncleanBoot {
+  /** When it began, by the API server's clock. */
+  readonly atNs: bigint;
+  readonly bootId: string;
+  /** How many sandboxes were removed in it, and how many were left to kubelet or a person, before it was told. */
+  readonly removed: number;
+  readonly left: number;
+}
+
 export interface FleetNode {
   readonly name: string;
   readonly ready: 'yes' | 'no' | 'unknown';
@@ -24,6 +37,7 @@ export interface FleetNode {
   readonly readySinceNs?: bigint;
   /** The kernel's id of the boot, as kubelet told it last. */
   readonly bootId?: string;
+  readonly uncleanBoot?: UncleanBoot;
   /** Conditions other than Ready that hold: MemoryPressure, DiskPressure … */
   readonly conditions: readonly string[];
   readonly cordoned: boolean;
@@ -80,8 +94,11 @@ export interface FleetVerdict {
   readonly readySinceNs?: bigint;
   /** Another one than an hour ago or a week ago is another boot: who asks again can tell. */
   readonly bootId?: string;
-  /** Whether that boot followed an unclean end: ghosts show it; without them only the node itself knows. */
-  readonly unclean?: true;
+  /**
+   * The last boot that followed an unclean end: as the node tells it (`removed` is there then), else a boot within the
+   * hour that ghosts give away.
+   */
+  readonly uncleanBoot?: { readonly atNs: bigint; readonly removed?: number; readonly left?: number };
   readonly lastHeardNs?: bigint;
   readonly podsNotReady: number;
   readonly problems: readonly FleetProblem[];

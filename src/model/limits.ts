@@ -236,6 +236,10 @@ export const limits = {
   bootWatchBlockedMs: 10_000,
   bootWatchMaxMs: 40_000,
   bootSettledMs: 90_000,
+  /** An unclean boot is told to the cluster within this time after kubelet's start; asked at growing distances. */
+  publishMs: 600_000,
+  publishPollMs: 5_000,
+  publishMaxPollMs: 60_000,
   /** How often CRI is asked whether it serves yet. */
   bootPollMs: 250,
   /** A temporary containerd ends within this time after SIGTERM, or gets SIGKILL: k3s waits for its lock. */

@@ -25,6 +25,7 @@ const sick = verdict('node-0007', {
   state: 'errors',
   ghosts: 36,
   rebootedNs: nowNs - 38n * minuteNs,
+  uncleanBoot: { atNs: nowNs - 38n * minuteNs },
   readySinceNs: nowNs - 37n * minuteNs,
   sinceNs: nowNs - 37n * minuteNs,
   problems: [

@@ -12,7 +12,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   diagnose: ['model'],
   heal: ['model', 'diagnose'],
   embedded: ['model', 'cri'],
-  boot: ['model', 'cri', 'systemd', 'observe', 'diagnose', 'heal'],
+  boot: ['model', 'cri', 'kube', 'systemd', 'observe', 'diagnose', 'heal'],
   cli: ['model', 'cri', 'kube', 'systemd', 'observe', 'diagnose', 'heal', 'embedded', 'boot', 'watch'],
   'main.ts': ['cli', 'model'],
 };

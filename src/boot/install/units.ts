@@ -32,6 +32,8 @@ export interface UnitOptions {
   readonly bootHeal: boolean;
   /** How long a time synchronisation is waited for where the clock is behind. */
   readonly syncWaitMs: number;
+  /** Whether the node tells its cluster of an unclean boot. */
+  readonly publish: boolean;
   /** Limit of the healing before kubelet. */
   readonly limitMs: number;
 }
@@ -55,7 +57,7 @@ export const unitNames = {
 /** Every file and link of the boot hook for a node of this layout. Pure. */
 export function planUnits(layout: Layout, program: Program, options: UnitOptions): InstallPlan {
   const parts: Unit[] = [clockUnit(layout, program, options), heartbeatUnit(program), heartbeatTimer()];
-  if (options.bootHeal) parts.push(bootUnit(layout, program, options), afterUnit(layout, program));
+  if (options.bootHeal) parts.push(bootUnit(layout, program, options), afterUnit(layout, program, options));
   const units = parts.map(({ name, sections }) => ({
     path: `${unitFolder}/${name}`,
     mode: 0o644,
@@ -93,6 +95,7 @@ function confOf(layout: Layout, { node, script }: Program, options: UnitOptions)
     clockFloor: options.clockFloor,
     forwardDays: limits.clockForwardDays,
     syncWaitMs: options.syncWaitMs,
+    publish: options.publish,
     witnesses: witnessesOf(layout.containerdRoot),
   };
 }
@@ -230,9 +233,10 @@ function bootUnit(layout: Layout, program: Program, { limitMs, clockFloor }: Uni
   };
 }
 
-function afterUnit({ kubeletUnits, endpoint, boot }: Layout, program: Program): Unit {
+function afterUnit({ kubeletUnits, endpoint, boot }: Layout, program: Program, { publish }: UnitOptions): Unit {
   const socket =
     endpoint === undefined ? '' : ` --runtime-endpoint ${word(`unix://${endpoint.replace(/^unix:\/\//, '')}`)}`;
+  const mostMs = limits.bootWatchMs + 4 * limits.interruptGraceMs + (publish ? limits.publishMs : 0);
   return {
     name: unitNames.after,
     wantedBy: kubeletUnits,
@@ -242,7 +246,8 @@ function afterUnit({ kubeletUnits, endpoint, boot }: Layout, program: Program): 
         [
           `Description=Sandwarden: heal what keeps pods from starting after ${kubeletUnits.join(', ')}`,
           `After=${[unitNames.boot, ...kubeletUnits].join(' ')}`,
-          `ConditionPathExists=${runDir}/${flags.afterKubelet}`,
+          `ConditionPathExists=|${runDir}/${flags.afterKubelet}`,
+          ...(publish ? [`ConditionPathExists=|${runDir}/${flags.unclean}`] : []),
           `ConditionPathExists=!${runDir}/after-started`,
           `ConditionPathExists=${path(program.script)}`,
         ],
@@ -254,7 +259,7 @@ function afterUnit({ kubeletUnits, endpoint, boot }: Layout, program: Program): 
           'Type=exec',
           `ExecStartPre=-/bin/touch ${runDir}/after-started`,
           `ExecStart=${command(program)} boot heal --after-kubelet --layout ${boot}${socket}`,
-          `RuntimeMaxSec=${seconds(limits.bootWatchMs + 4 * limits.interruptGraceMs)}`,
+          `RuntimeMaxSec=${seconds(mostMs)}`,
           'TimeoutStopSec=15',
           ...reaching(program, hardened),
         ],

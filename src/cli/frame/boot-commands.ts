@@ -34,7 +34,7 @@ export const bootCommands: readonly CommandSpec[] = [
       { name: 'layout', value: 'LAYOUT', choices: ['containerd', 'k3s'], says: 'in place of the one in boot.conf' },
       { name: 'no-clock-floor', says: 'never move the clock' },
       { name: 'limit', value: 'SECONDS', says: 'limit of the whole step; default 60, with --after-kubelet 300' },
-      { name: 'after-kubelet', says: 'watch kubelet after its start, in place of healing before it' },
+      { name: 'after-kubelet', says: 'watch kubelet after its start, in place of healing before it; tell the cluster' },
       {
         name: 'state-dir',
         value: 'DIR',

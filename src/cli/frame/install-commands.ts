@@ -30,6 +30,7 @@ export const installCommands: readonly CommandSpec[] = [
       dryRun,
       { name: 'no-clock-floor', says: 'never move the clock at boot' },
       { name: 'no-boot-heal', says: 'only watch the clock and how boots end' },
+      { name: 'no-publish', says: "never write an unclean boot into this node's object in the cluster" },
       {
         name: 'wait-for-time-sync',
         value: 'SECONDS',

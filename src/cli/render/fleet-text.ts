@@ -44,15 +44,14 @@ const colours: Readonly<Record<FleetVerdict['state'], Paint>> = {
 };
 
 const words = { errors: 'error', warnings: 'warning', healthy: 'healthy' } as const;
-// The event of a boot is kept for an hour; what was before shows in how long the node is ready, if at all.
-const headings = ['NODE', 'VERDICT', 'GHOSTS', 'BOOT<1H', 'READY', 'SINCE'] as const;
+const headings = ['NODE', 'VERDICT', 'GHOSTS', 'UNCLEAN', 'READY', 'SINCE'] as const;
 
 function table(nodes: readonly FleetVerdict[], { nowNs }: FleetReport, style: Style): string[] {
   const rows = nodes.map((node) => [
     shown(style, node.name),
     words[node.state],
     node.ghosts === 0 ? '-' : String(node.ghosts),
-    node.rebootedNs === undefined ? '-' : ago(nowNs - node.rebootedNs),
+    node.uncleanBoot === undefined ? '-' : ago(nowNs - node.uncleanBoot.atNs),
     node.readySinceNs === undefined ? '-' : ago(nowNs - node.readySinceNs),
     node.sinceNs === undefined ? '-' : ago(nowNs - node.sinceNs),
   ]);
@@ -84,7 +83,7 @@ function narrow(node: FleetVerdict, nowNs: bigint, style: Style): string[] {
   const facts = [
     `${shown(style, node.name)}: ${paint(style, colours[node.state], words[node.state])}`,
     ...(node.ghosts === 0 ? [] : [`${node.ghosts} ghosts`]),
-    ...(node.rebootedNs === undefined ? [] : [`rebooted ${ago(nowNs - node.rebootedNs)} ago`]),
+    ...(node.uncleanBoot === undefined ? [] : [`last unclean boot ${ago(nowNs - node.uncleanBoot.atNs)} ago`]),
     ...(node.readySinceNs === undefined ? [] : [`ready for ${ago(nowNs - node.readySinceNs)}`]),
     ...(node.sinceNs === undefined ? [] : [`in trouble for ${ago(nowNs - node.sinceNs)}`]),
   ];

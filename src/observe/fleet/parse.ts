@@ -1,4 +1,11 @@
-import type { FleetEvent, FleetNode, FleetPod } from '../../model/fleet.ts';
+import * as v from 'valibot';
+import {
+  type FleetEvent,
+  type FleetNode,
+  type FleetPod,
+  type UncleanBoot,
+  uncleanBootAnnotation,
+} from '../../model/fleet.ts';
 import { at, dateOf, listOf, member, textOf } from '../json.ts';
 import { eventNode, eventSpan } from '../kube/event-fields.ts';
 import { findHeld } from '../name-held.ts';
@@ -12,6 +19,7 @@ export function nodesOfPage(page: unknown): FleetNode[] {
     const ready = conditions.find((each) => member(each, 'type') === 'Ready');
     const readySinceNs = dateOf(member(ready, 'lastTransitionTime'));
     const bootId = textOf(at(item, 'status', 'nodeInfo', 'bootID'), 100);
+    const uncleanBoot = uncleanBootOf(item);
     return [
       {
         name,
@@ -19,6 +27,7 @@ export function nodesOfPage(page: unknown): FleetNode[] {
         readyReason: textOf(member(ready, 'reason'), 100) ?? '',
         ...(readySinceNs === undefined ? {} : { readySinceNs }),
         ...(bootId === undefined ? {} : { bootId }),
+        ...(uncleanBoot === undefined ? {} : { uncleanBoot }),
         conditions: conditions
           .filter((each) => member(each, 'type') !== 'Ready' && member(each, 'status') === 'True')
           .map((each) => textOf(member(each, 'type'), 60) ?? ''),
@@ -26,6 +35,30 @@ export function nodesOfPage(page: unknown): FleetNode[] {
       },
     ];
   });
+}
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const uncleanBoot = v.object({
+  at: v.string(),
+  bootId: v.pipe(v.string(), v.maxLength(100)),
+  removed: count,
+  left: count,
+});
+
+/** What the node has told of its last unclean boot (boot/publish.ts); what cannot be read was not told. */
+export function uncleanBootOf(node: unknown): UncleanBoot | undefined {
+  const text = textOf(at(node, 'metadata', 'annotations', uncleanBootAnnotation), 1_000);
+  if (text === undefined) return undefined;
+  try {
+    const told = v.safeParse(uncleanBoot, JSON.parse(text));
+    const atNs = told.success ? dateOf(told.output.at) : undefined;
+    if (!told.success || atNs === undefined) return undefined;
+    const { bootId, removed, left } = told.output;
+    return { atNs, bootId, removed, left };
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 /** Name and time of the last heartbeat on a page of a LeaseList. */

@@ -46,9 +46,9 @@ export interface CredentialOptions {
   readonly root?: string;
   /**
    * Who asks: a `node` about itself (where absent), or a `person` about a cluster. A person's own kubeconfig may be of
-   * any cluster and says nothing about this node; a node's credentials show no cluster.
+   * any cluster and says nothing about this node; a node's credentials show no cluster. `kubelet`: none but its own.
    */
-  readonly of?: 'node' | 'person';
+  readonly of?: 'node' | 'person' | 'kubelet';
   /** How programs are run; the port that tests replace. */
   readonly run?: Run;
 }
@@ -61,6 +61,7 @@ export interface CredentialOptions {
 export async function findKubeAccess(options: CredentialOptions = {}): Promise<KubeAccess | undefined> {
   const { flag, env = {}, of: asker = 'node' } = options;
   if (flag !== undefined) return named(flag, options);
+  if (asker === 'kubelet') return knownAccess(options);
   const files = (env.KUBECONFIG ?? '').split(delimiter).filter((path) => path !== '');
   if (files.length > 0) {
     const from = `KUBECONFIG (${safeText(env.KUBECONFIG ?? '', 300)})`;
@@ -121,7 +122,7 @@ async function knownAccess(options: CredentialOptions): Promise<KubeAccess | und
   const { root = '', of: asker = 'node' } = options;
   let forbidden: SandwardenError | undefined;
   for (const { path, may } of knownKubeconfigs) {
-    if (asker === 'person' && may !== 'admin') continue;
+    if (asker !== 'node' && may !== (asker === 'person' ? 'admin' : 'node')) continue;
     try {
       const access = await readKubeconfig(`${root}${path}`, { from: path, root, ...readOptions(options) });
       if (access) return access;

@@ -10,7 +10,7 @@ import { tempDir } from '../../helpers/temp.ts';
 import { plant, type Tree } from './roots.ts';
 
 export const options: PrepareOptions = {
-  units: { clockFloor: true, bootHeal: true, syncWaitMs: 5_000, limitMs: 60_000 },
+  units: { clockFloor: true, bootHeal: true, syncWaitMs: 5_000, publish: true, limitMs: 60_000 },
   program: { running: { node: '/usr/bin/node', script: '/usr/bin/sandwarden.js' } },
 };
 

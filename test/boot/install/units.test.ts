@@ -50,7 +50,7 @@ test('the script of a dry run is one that a shell takes', async () => {
 test('options reach the units and boot.conf', async () => {
   await using node = await nodeWith(roots.kubeadm);
   const { plan } = await node.prepare({
-    units: { clockFloor: false, bootHeal: true, syncWaitMs: 20_000, limitMs: 30_000 },
+    units: { clockFloor: false, bootHeal: true, syncWaitMs: 20_000, publish: false, limitMs: 30_000 },
   });
   const contentOf = (name: string) => plan.files.find(({ path }) => basename(path) === name)?.content ?? '';
   const conf = parseBootConf(contentOf('boot.conf'));
@@ -59,6 +59,8 @@ test('options reach the units and boot.conf', async () => {
   assert.match(contentOf('sandwarden-boot.service'), /--limit 30 --no-clock-floor\n/);
   assert.match(contentOf('sandwarden-boot.service'), /TimeoutStartSec=60\n/);
   assert.match(contentOf('sandwarden-clock.service'), /TimeoutStartSec=80\n/);
+  assert.equal(conf.publish, false);
+  assert.doesNotMatch(contentOf('sandwarden-boot-after.service'), /unclean|RuntimeMaxSec=9/);
 });
 
 const kubelet: Layout = {

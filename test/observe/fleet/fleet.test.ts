@@ -64,7 +64,7 @@ describe('fleet', () => {
     const [first] = nodes;
     assert.equal(first?.name, 'node-0007');
     assert.equal(first?.ghosts, 36);
-    assert.equal(first?.unclean, true);
+    assert.deepEqual(first?.uncleanBoot, { atNs: first?.rebootedNs }, 'its ghosts give it away');
     assert.equal(first?.podsNotReady, 36);
     assert.equal(Math.round((nowMs - Number((first?.rebootedNs ?? 0n) / 1_000_000n)) / minute), 38);
     assert.deepEqual(says(first), [

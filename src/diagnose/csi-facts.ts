@@ -27,6 +27,8 @@ export interface DriverView {
   readonly attachments: readonly VolumeAttachment[];
   /** What kubelet says of a driver that nothing of this node serves; absent where something may. */
   readonly unserved?: VolumeFailed;
+  /** What kubelet says of a driver that answers and that it does not find among those that it has registered. */
+  readonly unregistered?: VolumeFailed;
 }
 
 /**
@@ -34,7 +36,7 @@ export interface DriverView {
  * kubelet says that a pod waits for it.
  */
 export function driversOf(snapshot: Snapshot): DriverView[] {
-  const served = driversOfFolders(snapshot);
+  const served = driversOfFolders(snapshot).map((each) => withRegistration(each, snapshot));
   return [...served, ...unservedDrivers(snapshot, served)].sort((a, b) => {
     return a.name < b.name ? -1 : a.name > b.name ? 1 : a.folder < b.folder ? -1 : 1;
   });
@@ -114,6 +116,25 @@ function unservedDrivers(snapshot: Snapshot, served: readonly DriverView[]): Dri
   });
 }
 
+/**
+ * Kubelet asks a new registration socket within a second and its pods' volumes every two minutes at least: where it
+ * still does not find a driver that answers, either nobody registers it, or its registration has failed. A registration
+ * socket that is dead is SW304's.
+ */
+function withRegistration(view: DriverView, snapshot: Snapshot): DriverView {
+  const unregistered = notFoundByKubelet(snapshot).find((each) => each.driver === view.name);
+  if (unregistered === undefined || view.state !== 'ready' || view.driver?.nameFrom !== 'GetPluginInfo') return view;
+  const csi = snapshot.csi === undefined ? undefined : valueOr(snapshot.csi, undefined);
+  const mayBeItsOwn = (csi?.registrations ?? []).filter(({ path }) => {
+    return driverOfRegistration(path) === view.name || !path.endsWith('-reg.sock');
+  });
+  const afterNs = BigInt(limits.csiUnservedForMs) * 1_000_000n;
+  const isSettled = mayBeItsOwn.every(({ state, madeAtNs }) => {
+    return state === 'accepts' && unregistered.last.wallNs - madeAtNs >= afterNs;
+  });
+  return isSettled && csi?.truncated === false ? { ...view, unregistered } : view;
+}
+
 /** What kubelet says now of drivers that it does not find, of pods that wait still; the longest first. */
 function notFoundByKubelet(snapshot: Snapshot): VolumeFailed[] {
   const node = valueOr(snapshot.node, undefined);
@@ -175,7 +196,8 @@ function servesSocket(pod: Pod): boolean {
   return containers.some((each) => each.mountsForOthers === true || registersPlugins(each));
 }
 
-function registersPlugins(container: PodContainer): boolean {
+/** Whether a container offers kubelet a driver: it mounts the folder of registration sockets. */
+export function registersPlugins(container: PodContainer): boolean {
   return (container.kubeletPaths ?? []).some((path) => path.endsWith('/plugins_registry'));
 }
 

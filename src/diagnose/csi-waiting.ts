@@ -9,7 +9,7 @@ interface WithDrivers extends Views {
 
 /** A driver of which something is wrong: its socket does not answer, or kubelet has not registered it. */
 export function isBroken(driver: DriverView): boolean {
-  return driver.state !== 'ready' && driver.state !== 'forbidden';
+  return driver.unregistered !== undefined || (driver.state !== 'ready' && driver.state !== 'forbidden');
 }
 
 /** The pods that wait for volumes and that no dead sandbox or refused request holds up. */

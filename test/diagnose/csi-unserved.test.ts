@@ -11,9 +11,9 @@ import type { RegistrationSocket } from '../../src/model/csi.ts';
 import { limits } from '../../src/model/limits.ts';
 import { known, unknown, valueOr } from '../../src/model/observed.ts';
 import type { VolumeFailed } from '../../src/model/records.ts';
-import { creating, longhorn, nfs, type PodFixture, plain, waitingPod } from '../helpers/csi/drivers.ts';
+import { crashLooping, creating, longhorn, nfs, type PodFixture, plain, waitingPod } from '../helpers/csi/drivers.ts';
 import { container, nameHeld, nowNs, sandbox, seconds, snapshotOf } from './build.ts';
-import { driver, find, nodeWith, refusing, type Spec } from './csi-nodes.ts';
+import { driver, find, iso, nodeWith, refusing, type Spec } from './csi-nodes.ts';
 
 const notFound = (name: string) =>
   `MountVolume.MountDevice failed for volume "pvc-1" : kubernetes.io/csi: attacher.MountDevice failed to create ` +
@@ -119,6 +119,54 @@ describe('a driver that a pod waits for and that nothing of this node serves', (
       ['unlink-socket'],
     );
     assert.equal(plan.storage, undefined);
+  });
+});
+
+describe('a driver that answers and that kubelet does not find', () => {
+  const answering = (change: Partial<Spec> = {}, log: Log = {}) => {
+    const pods = [longhorn.plugin, plain.plugin, waitingPod('db-0')];
+    return node({ drivers: [driver(longhorn), driver(plain)], pods, ...change }, log);
+  };
+  const socket = `${plain.name}-reg.sock`;
+
+  test('is SW301 where nobody offers it to kubelet, and leads to the registrar', () => {
+    const [found, ...more] = find(answering(), 'SW301');
+    assert.deepEqual(more, []);
+    assert.equal(found?.object.name, plain.name);
+    assert.equal(found.severity, 'error');
+    assert.match(found.why, /csi\.sock answers, and kubelet has not registered it; no volume of plain\.example\.com/);
+    assert.match(found.evidence[0]?.text ?? '', /not found in the list of registered CSI drivers \(5 times\)$/);
+    assert.match(found.evidence[1]?.text ?? '', /^no registration socket of its name is in plugins_registry/);
+    assert.match(found.remedy.text, /does not register it$/);
+    assert.match(found.remedy.command ?? '', / -c \S*registrar$/);
+    assert.deepEqual(found.pods, ['apps/db-0']);
+    assert.deepEqual(
+      diagnose(answering()).chain.flatMap((each) => each.code ?? []),
+      ['SW301', 'SW306'],
+    );
+  });
+
+  test('and where it was offered long ago', () => {
+    const [found] = find(answering({ registrations: [registration(socket)] }), 'SW301');
+    assert.match(found?.evidence[1]?.text ?? '', /-reg\.sock: accepts, made .*: kubelet was offered it and has not/);
+  });
+
+  test('is none while it registers, where its registration socket is dead, and once kubelet is silent', () => {
+    const soon = nowNs - seconds(20 + limits.csiUnservedForMs / 1_000 - 1);
+    for (const over of [{ madeAtNs: soon }, isDead]) {
+      assert.deepEqual(find(answering({ registrations: [registration(socket, over)] }), 'SW301'), []);
+    }
+    assert.deepEqual(find(answering({}, { lastAgoS: 200 }), 'SW301'), []);
+  });
+
+  test('says that its registrar waits in back-off', () => {
+    const containers = plain.plugin.containers.map((each) => {
+      return /registrar/.test(each.name) ? { ...each, ...crashLooping(iso(120), 40) } : each;
+    });
+    const pods = [longhorn.plugin, { ...plain.plugin, containers }, waitingPod('db-0')];
+    const [found] = find(answering({ pods }), 'SW301');
+    assert.match(found?.remedy.text ?? '', /^its registrar in storage\/plain-node-abcde waits in back-off/);
+    assert.match(found?.remedy.command ?? '', / -c node-driver-registrar --previous$/);
   });
 });
 

@@ -3,20 +3,20 @@ import type { Pod } from '../../model/node.ts';
 import type { VolumeFailed } from '../../model/records.ts';
 import { describePod } from '../../model/sandbox.ts';
 import { shellLine } from '../../model/shell-word.ts';
-import { type DriverView, isDriverContainer, isInUse } from '../csi-facts.ts';
-import { podsWaitingFor } from '../csi-waiting.ts';
+import { type DriverView, isDriverContainer, isInUse, registersPlugins } from '../csi-facts.ts';
+import { isBroken, podsWaitingFor } from '../csi-waiting.ts';
 import type { Facts } from '../facts.ts';
 import type { Rule } from '../rule.ts';
 import { describeDate } from '../time.ts';
 import { times } from '../words.ts';
 
-/** SW301: nobody answers at a CSI driver's socket. */
+/** SW301: nobody answers at a CSI driver's socket, or kubelet has not registered who does. */
 export const sw301: Rule = {
   code: 'SW301',
   name: 'csi-socket-dead',
-  title: 'The socket of a CSI driver does not answer',
+  title: 'A CSI driver does not answer, or kubelet has not registered it',
   severity: 'error',
-  says: "a CSI driver's socket is missing, refuses, or its Identity Probe says not ready",
+  says: "a CSI driver's socket is missing, refuses, its Probe says not ready, or kubelet has not registered it",
   explanation: `A CSI driver has one pod on each node, its node plugin. It listens on a unix socket below
 \`/var/lib/kubelet/plugins/\`; kubelet mounts volumes through it, and the sidecars that mount the same folder attach,
 provision and resize through it. Without an answer there, no volume of that driver comes up on this node, the sidecars
@@ -28,9 +28,14 @@ told by what it is: a socket in kubelet's plugin folders, the pods that mount th
 socket that nobody mounts and that CSINode does not know is a leftover of a driver that was removed, and is no
 finding.
 
-Nor is a driver that CSINode alone knows: it keeps those that were removed while the node was off. It is one where a
-pod waits for it, kubelet does not find it among its registered drivers, and nothing of this node serves it: its
-DaemonSet makes no pod here.`,
+A driver that answers is of no use either while kubelet has not registered it: a registrar, a sidecar of the node
+plugin, has to offer it a socket in \`plugins_registry/\`. Kubelet's own word tells it, that it does not find the driver
+for which a pod waits. A registrar that waits in back-off is started again by kubelet within five minutes; the node
+plugin itself is never deleted for it. A dead registration socket is SW304.
+
+A driver that CSINode alone knows is no finding: it keeps those that were removed while the node was off. It is one
+where a pod waits for it, kubelet does not find it among its registered drivers, and nothing of this node serves it:
+its DaemonSet makes no pod here.`,
   evidence: 'the path, the errno or the answer to Probe, the driver, its pods, CSINode',
   remedy: { tier: 'none', text: 'By cause: see SW302 where its pod is blocked; else the log of the driver.' },
   sources: [
@@ -44,7 +49,7 @@ DaemonSet makes no pod here.`,
 
 function findingOf(driver: DriverView, facts: Facts): Finding[] {
   // What we may not open, nobody has said anything about.
-  if (driver.state === 'ready' || driver.state === 'forbidden') return [];
+  if (!isBroken(driver)) return [];
   const inUse = isInUse(driver, facts.snapshot);
   if (inUse === false) return [];
   const starting = driver.state === 'missing' && driver.plugins.some(isStarting);
@@ -70,6 +75,9 @@ function findingOf(driver: DriverView, facts: Facts): Finding[] {
 export function whatIsWrong(driver: DriverView): string {
   if (driver.unserved !== undefined) {
     return `Nothing on this node serves ${driver.name}: it has no pod and no socket here, and kubelet does not find it`;
+  }
+  if (driver.unregistered !== undefined) {
+    return `The driver behind ${driver.socket} answers, and kubelet has not registered it`;
   }
   const at = `The CSI socket ${driver.socket}`;
   switch (driver.state) {
@@ -99,7 +107,11 @@ function evidenceOf(driver: DriverView, inUse: boolean | undefined): Evidence[] 
       : file?.owned === false
         ? '; no process has it bound'
         : '';
-  const evidence: Evidence[] = [{ source: 'csi', text: `${driver.socket}: ${driver.says}${made}${who}` }];
+  const told = driver.says === '' ? driver.state : driver.says;
+  const evidence: Evidence[] = [
+    ...(driver.unregistered === undefined ? [] : evidenceOfRegistration(driver, driver.unregistered)),
+    { source: 'csi', text: `${driver.socket}: ${told}${made}${who}` },
+  ];
   for (const pod of driver.plugins)
     evidence.push({ source: 'pods', text: `its node plugin ${describePluginPod(pod)}` });
   if (driver.registered !== undefined) {
@@ -109,6 +121,19 @@ function evidenceOf(driver: DriverView, inUse: boolean | undefined): Evidence[] 
   if (inUse === undefined)
     evidence.push({ source: 'pods', text: 'whether anybody uses it is not known without the API' });
   return evidence;
+}
+
+/** What tells that kubelet has not registered a driver. */
+function evidenceOfRegistration({ registration }: DriverView, { error, count, last }: VolumeFailed): Evidence[] {
+  const made = registration === undefined ? '' : `, made ${describeDate(registration.madeAtNs)}`;
+  const socket =
+    registration === undefined
+      ? 'no registration socket of its name is in plugins_registry: its registrar does not run'
+      : `${registration.path}: ${registration.state}${made}: kubelet was offered it and has not taken it`;
+  return [
+    { source: 'kubeletLog', text: `${error} (${times(count)})`, at: last },
+    { source: 'csi', text: socket },
+  ];
 }
 
 /** What tells that nothing serves a driver. */
@@ -144,12 +169,28 @@ function remedyOf(driver: DriverView): Finding['remedy'] {
       noCommand: 'which pod that is was not seen',
     };
   }
+  if (driver.unregistered !== undefined) return remedyOfRegistrar(pod);
   const container = pod.containers?.find((each) => isDriverContainer(each, pod)) ?? pod.containers?.[0];
   const which = container === undefined ? ['--all-containers'] : ['-c', container.name];
   return {
     tier: 'none',
     text: `see why its node plugin ${describePod(pod)} does not serve it`,
     command: shellLine('kubectl', '-n', pod.namespace, 'logs', pod.name, ...which, '--previous'),
+  };
+}
+
+function remedyOfRegistrar(pod: Pod): Finding['remedy'] {
+  const registrar = pod.containers?.find(registersPlugins);
+  const which = registrar === undefined ? ['--all-containers'] : ['-c', registrar.name];
+  const waits = registrar?.reason === 'CrashLoopBackOff';
+  // One that runs tells of itself in the log that it writes now.
+  const before = registrar?.state === 'running' ? [] : ['--previous'];
+  return {
+    tier: 'none',
+    text: waits
+      ? `its registrar in ${describePod(pod)} waits in back-off and is started again within 5 min; see why it ended`
+      : `see why its node plugin ${describePod(pod)} does not register it`,
+    command: shellLine('kubectl', '-n', pod.namespace, 'logs', pod.name, ...which, ...before),
   };
 }
 

@@ -152,7 +152,7 @@ function notFoundByKubelet(snapshot: Snapshot): VolumeFailed[] {
 
 /**
  * Whether something of this node may serve a driver whose name is not known: a folder that is in use and says no name,
- * a pod that registers plugins and keeps its socket outside of kubelet's plugin folder (`csi-plugins/csi.juicefs.com`).
+ * a pod that registers plugins and keeps its socket outside of kubelet's plugin folders.
  */
 function mayServeElsewhere(snapshot: Snapshot, served: readonly DriverView[]): boolean {
   const isNameless = ({ driver, registered, plugins, sidecars, state }: DriverView) =>
@@ -188,7 +188,7 @@ function driverFoldersOf(pod: Pod): string[] {
 }
 
 function isDriverFolder(path: string): boolean {
-  return /\/plugins\/[^/]+$/.test(path) && !path.endsWith('/plugins/kubernetes.io');
+  return /\/(?:csi-)?plugins\/[^/]+$/.test(path) && !path.endsWith('/plugins/kubernetes.io');
 }
 
 function servesSocket(pod: Pod): boolean {

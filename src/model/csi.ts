@@ -93,8 +93,10 @@ export interface VolumeFacts {
   readonly attachments: readonly VolumeAttachment[];
 }
 
-/** kubelet's folder of plugins under one of its root folders, and that of registration sockets. */
+/** kubelet's folder of plugins under one of its root folders; `registryFolder`: that of registration sockets. */
 export const pluginFolder = 'plugins';
+/** Where some drivers keep their socket in its place: JuiceFS, Alibaba Cloud's. */
+export const otherPluginFolder = 'csi-plugins';
 export const registryFolder = 'plugins_registry';
 
 /** `driver.longhorn.io` of `/var/lib/kubelet/plugins_registry/driver.longhorn.io-reg.sock`: registrars name it so. */

@@ -217,21 +217,36 @@ describe('is no finding', () => {
   });
 
   test('one whose socket is at another place: a pod registers a plugin, and mounts no folder of plugins', () => {
-    const juicefs: PodFixture = {
-      ...{ namespace: 'kube-system', name: 'juicefs-csi-node-abcde', owner: 'DaemonSet/juicefs-csi-node' },
-      hostPaths: {
-        'kubelet-dir': '/var/lib/kubelet',
-        'plugin-dir': '/var/lib/kubelet/csi-plugins/csi.juicefs.com/',
-        'registration-dir': '/var/lib/kubelet/plugins_registry/',
-      },
-      containers: [
-        { name: 'juicefs-plugin', mounts: ['kubelet-dir', 'plugin-dir'], bidirectional: true },
-        { name: 'node-driver-registrar', mounts: ['plugin-dir', 'registration-dir'] },
-      ],
-    };
-    const change = { pods: [longhorn.plugin, juicefs, waitingPod('db-0')], registered: ['csi.juicefs.com'] };
-    none(node(change, { of: 'csi.juicefs.com' }));
+    const change = { pods: [longhorn.plugin, juicefs('/opt/juicefs'), waitingPod('db-0')] };
+    none(node({ ...change, registered: ['csi.juicefs.com'] }, { of: 'csi.juicefs.com' }));
   });
+});
+
+function juicefs(folder: string): PodFixture {
+  return {
+    ...{ namespace: 'kube-system', name: 'juicefs-csi-node-abcde', owner: 'DaemonSet/juicefs-csi-node' },
+    hostPaths: {
+      'kubelet-dir': '/var/lib/kubelet',
+      'plugin-dir': folder,
+      'registration-dir': '/var/lib/kubelet/plugins_registry/',
+    },
+    containers: [
+      { name: 'juicefs-plugin', mounts: ['kubelet-dir', 'plugin-dir'], bidirectional: true },
+      { name: 'node-driver-registrar', mounts: ['plugin-dir', 'registration-dir'] },
+    ],
+  };
+}
+
+test("a driver whose socket is in `csi-plugins/` is told as one in kubelet's own folder", () => {
+  const folder = '/var/lib/kubelet/csi-plugins/csi.juicefs.com';
+  const of = { name: 'csi.juicefs.com', folder };
+  const pods = [longhorn.plugin, juicefs(`${folder}/`), waitingPod('db-0')];
+  const registered = [longhorn.name, of.name];
+  const [dead] = find(node({ drivers: [driver(longhorn), refusing(of)], pods, registered }, { of: of.name }), 'SW301');
+  assert.match(dead?.why ?? '', /^The CSI socket .*csi-plugins\/csi\.juicefs\.com\/csi\.sock refuses connections/);
+  assert.match(dead?.remedy.text ?? '', /juicefs-csi-node-abcde/);
+  const well = node({ drivers: [driver(longhorn), driver(of)], pods, registered }, { of: longhorn.name, lastAgoS: 200 });
+  assert.deepEqual(find(well, 'SW301'), []);
 });
 
 describe('is told of as before', () => {

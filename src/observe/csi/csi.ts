@@ -4,6 +4,7 @@ import {
   type CsiDriver,
   type CsiFacts,
   folderOf,
+  otherPluginFolder,
   type PluginSocket,
   pluginFolder,
   type RegistrationSocket,
@@ -38,8 +39,8 @@ export function observeCsi(options: CsiOptions): Promise<Observed<CsiFacts>> {
     const kubelet = valueOr(options.kubelet, undefined);
     const processes = valueOr(options.processes, []);
     const kubeletDirs = await kubeletRootCandidates(kubelet?.pid, root);
-    const plugins = await allSockets(kubeletDirs, pluginFolder, root);
-    const registry = await allSockets(kubeletDirs, registryFolder, root);
+    const plugins = await allSockets(kubeletDirs, [pluginFolder, otherPluginFolder], root);
+    const registry = await allSockets(kubeletDirs, [registryFolder], root);
     const [drivers, registrations] = await Promise.all([
       inParallel(plugins.files, limits.csiProbesInFlight, (file) => askDriver(file, root, timeoutMs)),
       inParallel(registry.files, limits.csiProbesInFlight, (file) => knock(file, root, timeoutMs)),
@@ -118,8 +119,9 @@ function connectOnce(path: string, timeoutMs: number): Promise<ReturnType<typeof
   });
 }
 
-async function allSockets(dirs: readonly string[], folder: string, root: string) {
-  const found = (await inParallel(dirs, 1, (dir) => socketsIn(`${dir}/${folder}`, root))).flat();
+async function allSockets(dirs: readonly string[], names: readonly string[], root: string) {
+  const folders = dirs.flatMap((dir) => names.map((name) => `${dir}/${name}`));
+  const found = (await inParallel(folders, 1, (folder) => socketsIn(folder, root))).flat();
   // One folder may be reached by two names: an older k3s links one to the other.
   const once = [...new Map(found.map((each) => [`${each.device}:${each.inode}`, each])).values()];
   return { files: once.slice(0, limits.csiSockets), truncated: once.length > limits.csiSockets };

@@ -116,6 +116,16 @@ describe('sockets in the plugin folders', () => {
     assert.deepEqual(seen.kubeletDirs, ['/var/lib/kubelet']);
   });
 
+  test('are found in `csi-plugins/` too, where some drivers keep theirs', async () => {
+    await using dir = await nodeDir();
+    const folder = join(kubeletOf(dir.path), 'csi-plugins/csi.juicefs.com');
+    await mkdir(folder, { recursive: true });
+    await using _server = await listen(join(folder, 'csi.sock'));
+    const [seen] = (await look(dir.path, 200)).drivers;
+    assert.equal(seen?.path, '/var/lib/kubelet/csi-plugins/csi.juicefs.com/csi.sock');
+    assert.equal(seen?.name, 'csi.juicefs.com');
+  });
+
   test('of a name that another process listens on are not taken for owned by it', async () => {
     await using dir = await nodeDir();
     await using alive = await startLabDriver(kubeletOf(dir.path), 'alive.example');

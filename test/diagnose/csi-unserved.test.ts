@@ -245,7 +245,10 @@ test("a driver whose socket is in `csi-plugins/` is told as one in kubelet's own
   const [dead] = find(node({ drivers: [driver(longhorn), refusing(of)], pods, registered }, { of: of.name }), 'SW301');
   assert.match(dead?.why ?? '', /^The CSI socket .*csi-plugins\/csi\.juicefs\.com\/csi\.sock refuses connections/);
   assert.match(dead?.remedy.text ?? '', /juicefs-csi-node-abcde/);
-  const well = node({ drivers: [driver(longhorn), driver(of)], pods, registered }, { of: longhorn.name, lastAgoS: 200 });
+  const well = node(
+    { drivers: [driver(longhorn), driver(of)], pods, registered },
+    { of: longhorn.name, lastAgoS: 200 },
+  );
   assert.deepEqual(find(well, 'SW301'), []);
 });
 

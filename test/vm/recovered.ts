@@ -26,6 +26,9 @@ export async function assertRecovered(
   // On k3s that was the temporary one: its own does not run yet.
   assert.ok(heal[0]?.runtimeReadyUptimeNs, `the runtime served before kubelet: ${heal[0]?.why}`);
   assertAttempts(cutAt, now);
+  // It also tells the cluster of the unclean end; this node has no credentials for one, and it ends.
+  const after = await hook.untilEnded(vm, 'sandwarden-boot-after.service');
+  assert.deepEqual([after.ConditionResult, after.Result, after.ExecMainStatus], ['yes', 'success', '0']);
   return now;
 }
 

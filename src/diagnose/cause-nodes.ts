@@ -10,6 +10,7 @@ import { type BackedOff, backedOff, type DriverView, isDriverContainer, stuckAtt
 import { isBroken, podsWaiting, podsWaitingFor } from './csi-waiting.ts';
 import type { Ghost } from './cure.ts';
 import type { Facts } from './facts.ts';
+import { once } from './once.ts';
 import { refusalsOf } from './refusals.ts';
 import { stallsOf } from './stall-facts.ts';
 import { type CrashLoop, churnOf, churnStartNs, isOfContainers, isSidecar, loopSpans } from './storm-facts.ts';
@@ -115,16 +116,6 @@ function ofGhosts(facts: Facts, group: readonly Finding[], objects: Set<string>)
   const earlier = mine.map(({ sandbox }) => isOfEarlierBoot(sandbox.createdAtNs, facts));
   const maybe = new Set(earlier.includes(false) ? [] : ['end:of the last boot']);
   return earlier.every((each) => each === true) ? { objects: new Set([...objects, ...maybe]) } : { objects, maybe };
-}
-
-/** Made once for each facts: thousands of dead sandboxes ask for it. */
-function once<Value>(make: (facts: Facts) => Value): (facts: Facts) => Value {
-  const made = new WeakMap<Facts, { readonly value: Value }>();
-  return (facts) => {
-    const known = made.get(facts) ?? { value: make(facts) };
-    made.set(facts, known);
-    return known.value;
-  };
 }
 
 const curesByUid = once((facts) => Map.groupBy(facts.cures, (each) => each.view.uid));

@@ -3,6 +3,7 @@ import { valueOr } from '../model/observed.ts';
 import type { Creation, Span } from '../model/records.ts';
 import { describePod } from '../model/sandbox.ts';
 import type { Facts } from './facts.ts';
+import { once } from './once.ts';
 import { podUidOf, usualPerMinute } from './storm-normal.ts';
 import { agoNs, isCurrent } from './time.ts';
 
@@ -39,7 +40,7 @@ export interface Churn {
  * containers that do not loop were made in a usual minute of the same boot: it needs no history, and neither a storm
  * of two days nor the start of everything becomes the normal.
  */
-export function churnOf(facts: Facts): Churn {
+export const churnOf: (facts: Facts) => Churn = once((facts) => {
   const found = new Map<string, CrashLoop>();
   for (const each of [...byBackOff(facts), ...byAttempt(facts), ...byLog(facts), ...byEvents(facts)]) {
     found.set(`${each.podUid} ${each.container}`, each);
@@ -49,7 +50,7 @@ export function churnOf(facts: Facts): Churn {
   const normalPerMinute = usualPerMinute(facts, new Set(loops.map((each) => `${each.podUid} ${each.container}`)));
   const threshold = Math.max(limits.stormPerMinute, limits.stormTimesNormal * normalPerMinute);
   return { loops, perMinute, normalPerMinute, isStorm: perMinute >= threshold };
-}
+});
 
 /** The pods of loops, without doubles, the busiest first. */
 export function loopingPods(loops: readonly CrashLoop[]): string[] {

@@ -112,9 +112,11 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
   const kubeletFacts = memo(sources.kubelet ?? (async () => findKubelet(await processes(), root)));
   const kubeletFiles = memo(async () => observeKubeletConfig(await kubeletFacts(), root, () => kubeletLog));
   const boots = async () => observeBoots(valueOr(await node, undefined)?.bootId, runner);
-  const [facts, cri, log, ...rest] = await Promise.all([
+  const refusals = refusalsHere(options, node, kubeletLog);
+  const [facts, cri, told, log, ...rest] = await Promise.all([
     node,
-    lookAtRuntime(options, endpoint, kubeletLog, refusalsHere(options, node, kubeletLog)),
+    lookAtRuntime(options, endpoint, kubeletLog, refusals),
+    refusals,
     kubeletLog,
     (sources.clock ?? (() => observeClock(root, runner)))(),
     (sources.boots ?? boots)(),
@@ -150,6 +152,7 @@ export async function observe(options: ObserveOptions): Promise<Snapshot> {
     boots: bootList,
     runtimeUnit,
     ...cri,
+    ...(told === undefined ? {} : { refusals: told }),
     kubelet: await withVersion(kubelet, log, root, runner),
     kubeletLog: log,
     runtimeLog: runtimeLogFacts,
@@ -220,22 +223,16 @@ async function chooseEndpoint(options: ObserveOptions): Promise<ChosenEndpoint> 
   return { endpoint: found, socket: found.known ? pathOf(found.value.endpoint) : undefined };
 }
 
-type RuntimeLook = CriObservation & Pick<Snapshot, 'endpoint' | 'details' | 'containerEvents' | 'refusals'>;
+type RuntimeLook = CriObservation & Pick<Snapshot, 'endpoint' | 'details' | 'containerEvents'>;
 
 /** The runtime, its listings, and what is asked once the listings and kubelet's log are there. */
 async function lookAtRuntime(
   options: ObserveOptions,
   endpoint: Observed<EndpointInfo>,
   kubeletLog: Promise<Observed<KubeletLog>>,
-  asked: Promise<Snapshot['refusals']>,
+  refusals: Promise<Snapshot['refusals']>,
 ): Promise<RuntimeLook> {
-  const told = async () => {
-    const refusals = await asked;
-    return refusals === undefined ? {} : { refusals };
-  };
-  if (!endpoint.known) {
-    return { runtime: endpoint, sandboxes: endpoint, containers: endpoint, details: {}, ...(await told()) };
-  }
+  if (!endpoint.known) return { runtime: endpoint, sandboxes: endpoint, containers: endpoint, details: {} };
   const cri = options.cri ?? connectCri(endpoint.value.endpoint);
   const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
   let eventsRead: Promise<Snapshot['containerEvents']> | undefined;
@@ -244,16 +241,16 @@ async function lookAtRuntime(
       if (options.containerEvents) eventsRead = readContainerEvents(cri, version, isOver);
     });
     const log = await kubeletLog;
-    if (!seen.sandboxes.known) return { ...withOrigin(seen, endpoint.value), details: {}, ...(await told()) };
-    const { refusals } = await told();
-    const names = refusals === undefined ? [] : valueOr(refusals, []);
+    if (!seen.sandboxes.known) return { ...withOrigin(seen, endpoint.value), details: {} };
+    const told = await refusals;
+    const names = told === undefined ? [] : valueOr(told, []);
     const ids = needsDetail(seen.sandboxes.value, log, options.clock.wallNs(), names);
     const read = await readDetails(cri, ids, seen.sandboxes.value, valueOr(seen.containers, []));
     const containers = seen.containers.known ? known(read.containers) : seen.containers;
     end();
     const containerEvents = await eventsRead;
     const events = containerEvents === undefined ? {} : { containerEvents };
-    return { ...withOrigin(seen, endpoint.value), containers, details: read.details, ...events, ...(await told()) };
+    return { ...withOrigin(seen, endpoint.value), containers, details: read.details, ...events };
   } finally {
     end();
     await eventsRead;

@@ -1,5 +1,6 @@
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../model/clock.ts';
+import type { ErrorCode } from '../model/errors.ts';
 import { uncleanBootAnnotation } from '../model/fleet.ts';
 import { limits } from '../model/limits.ts';
 import { at, textOf } from '../observe/json.ts';
@@ -62,7 +63,9 @@ async function tryOnce({ api, clock, bootId, removed, left }: PublishRequest): P
   const answer = await askNodeApi({ ...api, of: 'kubelet' }, work, onDate);
   if (answer.known) return answer.value;
   if (answer.code === 'ERR_NOT_ASKED') return { told: undefined };
-  // Waiting changes what the API may not be asked as little as a file that is broken.
-  const isFinal = answer.code === 'ERR_FORBIDDEN' || answer.code === 'ERR_CONFIG' || answer.code === 'ERR_USAGE';
-  return isFinal ? { told: `the cluster was not told: ${answer.message}` } : { waitFor: answer.message };
+  // A file that is broken stays so. A refusal may not: an API server that has just started knows no roles yet, and a
+  // clock that is behind makes a certificate one of the future.
+  return final.has(answer.code) ? { told: `the cluster was not told: ${answer.message}` } : { waitFor: answer.message };
 }
+
+const final: ReadonlySet<ErrorCode> = new Set(['ERR_CONFIG', 'ERR_USAGE', 'ERR_NOT_SUPPORTED']);

@@ -78,13 +78,26 @@ test('an API that is away, overloaded or has no such node yet is asked again', a
   assert.equal(sleptMs.length, 3);
 });
 
-test('who may not write is told so once', async () => {
-  await using api = await kubeServer({ allows: ({ verb }) => verb !== 'patch' });
+test('who may not write asks again, since roles come after the API server; and says it in the end', async () => {
+  let mayWrite = false;
+  await using api = await kubeServer({ allows: ({ verb }) => verb !== 'patch' || mayWrite });
   addNode(api, 'n1', Date.now());
   knowBoot(api, asKubeletWritesIt);
-  const { told, sleptMs } = await publish(api);
-  assert.match(told ?? '', /^the cluster was not told: .*cannot patch resource "nodes"/);
-  assert.deepEqual(sleptMs, []);
+  const never = await publish(api);
+  assert.match(never.told ?? '', /^the cluster was not told: .*cannot patch resource "nodes"/);
+  const late = await publish(api, {
+    onSleep: (count) => {
+      mayWrite = count === 2;
+    },
+  });
+  assert.match(late.told ?? '', /^the cluster was told/);
+});
+
+test('a kubeconfig that is broken is told at once', async () => {
+  await using api = await kubeServer();
+  const { told, sleptMs } = await publish(api, { text: '{' });
+  assert.match(told ?? '', /^the cluster was not told: /);
+  assert.deepEqual([sleptMs, api.asked], [[], []]);
 });
 
 test("none but kubelet's credentials are taken", async () => {
@@ -106,17 +119,19 @@ test('what is no such annotation was not told', async () => {
 
 interface Over {
   readonly uptimeS?: number;
-  /** Where the kubeconfig lies. */
+  /** Where the kubeconfig lies, and what it holds. */
   readonly path?: string;
+  readonly text?: string;
   readonly onSleep?: (count: number) => void;
 }
 
 /** Tells `api` of a boot, by a clock that goes on by sleeping. */
-async function publish(api: KubeServer, { uptimeS = 60, path = 'etc/kubernetes/kubelet.conf', onSleep }: Over = {}) {
+async function publish(api: KubeServer, over: Over = {}) {
+  const { uptimeS = 60, path = 'etc/kubernetes/kubelet.conf', text = kubeconfigOf(api), onSleep } = over;
   await using folder = await tempDir();
   const root = folder.path;
   await mkdir(dirname(join(root, path)), { recursive: true });
-  await writeFile(join(root, path), kubeconfigOf(api));
+  await writeFile(join(root, path), text);
   let uptimeNs = BigInt(uptimeS) * 1_000_000_000n;
   const sleptMs: number[] = [];
   const clock: Clock = {

@@ -41,9 +41,8 @@ type Tried = { readonly told: string | undefined } | { readonly waitFor: string 
 
 async function tryOnce({ api, clock, bootId, removed, left }: PublishRequest): Promise<Tried> {
   let serverNs: bigint | undefined;
-  const onDate = (date: string) => {
-    const ms = Date.parse(date);
-    if (!Number.isNaN(ms)) serverNs = BigInt(ms) * 1_000_000n;
+  const onDate = (dateNs: bigint) => {
+    serverNs = dateNs;
   };
   const work = async (client: KubeClient, node: { readonly name: string }): Promise<Tried> => {
     const path = `/api/v1/nodes/${encodeURIComponent(node.name)}`;

@@ -36,8 +36,9 @@ export interface DriverView {
  * kubelet says that a pod waits for it.
  */
 export function driversOf(snapshot: Snapshot): DriverView[] {
-  const served = driversOfFolders(snapshot).map((each) => withRegistration(each, snapshot));
-  return [...served, ...unservedDrivers(snapshot, served)].sort((a, b) => {
+  const missed = notFoundByKubelet(snapshot);
+  const served = driversOfFolders(snapshot).map((each) => withRegistration(each, missed, snapshot));
+  return [...served, ...unservedDrivers(snapshot, missed, served)].sort((a, b) => {
     return a.name < b.name ? -1 : a.name > b.name ? 1 : a.folder < b.folder ? -1 : 1;
   });
 }
@@ -83,9 +84,12 @@ function driversOfFolders(snapshot: Snapshot): DriverView[] {
  * issue 94388, node-driver-registrar issue 83). Only kubelet's own word is: it does not find the driver (csi_client.go
  * newCsiDriverClient), and for longer than the next pod of a DaemonSet takes to be made.
  */
-function unservedDrivers(snapshot: Snapshot, served: readonly DriverView[]): DriverView[] {
+function unservedDrivers(
+  snapshot: Snapshot,
+  missed: readonly VolumeFailed[],
+  served: readonly DriverView[],
+): DriverView[] {
   const csi = snapshot.csi === undefined ? undefined : valueOr(snapshot.csi, undefined);
-  const missed = notFoundByKubelet(snapshot);
   if (csi === undefined || csi.truncated || missed.length === 0 || mayServeElsewhere(snapshot, served)) return [];
   const attachments = snapshot.volumes === undefined ? [] : (valueOr(snapshot.volumes, undefined)?.attachments ?? []);
   const registered = snapshot.csiNode === undefined ? undefined : valueOr(snapshot.csiNode, undefined);
@@ -121,8 +125,8 @@ function unservedDrivers(snapshot: Snapshot, served: readonly DriverView[]): Dri
  * still does not find a driver that answers, either nobody registers it, or its registration has failed. A registration
  * socket that is dead is SW304's.
  */
-function withRegistration(view: DriverView, snapshot: Snapshot): DriverView {
-  const unregistered = notFoundByKubelet(snapshot).find((each) => each.driver === view.name);
+function withRegistration(view: DriverView, missed: readonly VolumeFailed[], snapshot: Snapshot): DriverView {
+  const unregistered = missed.find((each) => each.driver === view.name);
   if (unregistered === undefined || view.state !== 'ready' || view.driver?.nameFrom !== 'GetPluginInfo') return view;
   const csi = snapshot.csi === undefined ? undefined : valueOr(snapshot.csi, undefined);
   const mayBeItsOwn = (csi?.registrations ?? []).filter(({ path }) => {

@@ -19,8 +19,8 @@ export interface KubeAccess {
   readonly source?: CredentialSource;
   /** How the server's name is looked up; Node's own look-up, which cannot be ended, where absent. */
   readonly addressesOf?: AddressesOf;
-  /** Told the `Date` of each answer: the server's own clock, by which the dates of its objects can be judged. */
-  readonly onDate?: (date: string) => void;
+  /** Told the `Date` of each answer, nanoseconds since 1970: by the server's own clock its objects are judged. */
+  readonly onDate?: (dateNs: bigint) => void;
   /** The proxy that the server is reached through. */
   readonly proxy?: KubeProxy;
   /** This machine's wall clock: certificates are valid or not by it, and errors say so. */

@@ -75,7 +75,8 @@ export function transportOf(access: KubeAccess): Transport {
       const response = await open(request, options);
       try {
         const body = await bodyOf(response, options.maxBytes);
-        if (response.headers.date !== undefined) access.onDate?.(response.headers.date);
+        const dateMs = Date.parse(response.headers.date ?? '');
+        if (!Number.isNaN(dateMs)) access.onDate?.(BigInt(dateMs) * 1_000_000n);
         const retryAfterMs = retryAfter(response.headers['retry-after']);
         return { status: response.statusCode ?? 0, body, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
       } catch (error) {

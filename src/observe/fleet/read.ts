@@ -21,9 +21,8 @@ import {
  */
 export async function readFleet(access: KubeAccess, signal?: AbortSignal): Promise<FleetFacts> {
   let nowNs = access.wallNs();
-  const onDate = (date: string) => {
-    const ms = Date.parse(date);
-    if (!Number.isNaN(ms)) nowNs = BigInt(ms) * 1_000_000n;
+  const onDate = (dateNs: bigint) => {
+    nowNs = dateNs;
   };
   const client = connectKube({ ...access, onDate }, { timeoutMs: limits.fleetTimeoutMs });
   const ending = signal === undefined ? {} : { signal };

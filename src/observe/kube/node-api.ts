@@ -23,7 +23,7 @@ export interface NodeApiOptions extends CredentialOptions, KubeClientOptions {
 export async function askNodeApi<T>(
   options: NodeApiOptions,
   ask: (client: KubeClient, node: NodeName) => Promise<T>,
-  onDate?: (date: string) => void,
+  onDate?: (dateNs: bigint) => void,
 ): Promise<Observed<T>> {
   let client: KubeClient | undefined;
   try {

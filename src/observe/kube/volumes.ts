@@ -22,8 +22,8 @@ export interface VolumeAnswers {
  */
 export async function observeVolumes(options: NodeApiOptions): Promise<VolumeAnswers> {
   let asOfNs: bigint | undefined;
-  const onDate = (date: string) => {
-    asOfNs = dateNs(date);
+  const onDate = (dateNs: bigint) => {
+    asOfNs = dateNs;
   };
   const ask = async (client: KubeClient, { name }: NodeName): Promise<VolumeAnswers> => {
     const [attachments, csiNode] = await Promise.all([
@@ -114,10 +114,4 @@ function errorOf(value: unknown): VolumeError | undefined {
   const message = textOf(member(value, 'message'), 500);
   const atNs = dateOf(member(value, 'time'));
   return message === undefined ? undefined : { message, ...(atNs === undefined ? {} : { atNs }) };
-}
-
-/** The date of an HTTP header, nanoseconds; undefined where it is none. */
-function dateNs(text: string): bigint | undefined {
-  const ms = Date.parse(text);
-  return Number.isNaN(ms) ? undefined : BigInt(ms) * 1_000_000n;
 }

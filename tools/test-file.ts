@@ -100,28 +100,34 @@ interface Events {
 function readEvents(path: string): Events {
   const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
   const events = lines.filter((line) => line.endsWith('}')).map((line) => JSON.parse(line) as TestEvent);
-  const tests: TestResult[] = [];
-  const open = new Map<string, string>();
-  const names: string[] = [];
+  const tests: (TestResult & { nesting: number })[] = [];
+  const open: { readonly name: string; readonly nesting: number }[] = [];
   let deepest = 0;
   for (const event of events) {
     if (event.kind === 'summary') continue;
-    const key = `${event.nesting} ${event.name}`;
+    const { name, nesting } = event;
     if (event.kind === 'started') {
-      open.set(key, event.name);
-      names.splice(event.nesting, Infinity, event.name);
+      open.push({ name, nesting });
       continue;
     }
-    open.delete(key);
-    // Children are told before their parent; a parent counts only for a failure of its own.
-    const parent = deepest > event.nesting || event.suite;
-    deepest = event.nesting;
+    const started = open.findIndex((each) => each.name === name && each.nesting === nesting);
+    if (started !== -1) open.splice(started, 1);
+    // Starts come as they happen, so suites that run at once mix theirs. Ends come in the order of the file, children
+    // before their parent: what ended since and is deeper is of this one.
+    const parent = deepest > nesting || event.suite;
+    deepest = nesting;
+    for (let at = tests.length - 1; parent && at >= 0; at -= 1) {
+      const child = tests[at];
+      if (child === undefined || child.nesting <= nesting) break;
+      tests[at] = { ...child, name: `${name} › ${child.name}`, nesting };
+    }
+    // A parent counts only for a failure of its own.
     if (parent && event.error === undefined) continue;
-    const name = [...names.slice(0, event.nesting), event.name].join(' › ');
     const result = event.skipped !== undefined ? 'skipped' : event.passed ? 'passed' : 'failed';
-    tests.push({ name, tookMs: event.tookMs, result, text: event.skipped ?? event.error ?? '' });
+    tests.push({ name, nesting, tookMs: event.tookMs, result, text: event.skipped ?? event.error ?? '' });
   }
-  return { tests, open: [...open.values()], ended: events.some((event) => event.kind === 'summary') };
+  const ended = events.some((event) => event.kind === 'summary');
+  return { tests: tests.map(({ nesting: _, ...each }) => each), open: open.map((each) => each.name), ended };
 }
 
 function problemOf(of: Events & { ending: Ending; left: readonly string[] }): string | undefined {

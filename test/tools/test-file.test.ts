@@ -37,6 +37,25 @@ test('leaves are counted, parents and suites are not', async () => {
   assert.equal(summaryLines([result]).at(-1), '2 passed, 1 failed, 1 skipped');
 });
 
+test('tests of suites that run at once are named by their own suite', async () => {
+  const result = await run([
+    "const wait = (ms) => new Promise((done) => setTimeout(done, ms));",
+    "describe('all', { concurrency: 2 }, () => {",
+    "  for (const [name, ms] of [['slow', 60], ['quick', 20]]) describe(name, { concurrency: 1 }, () => {",
+    "    test('one', () => wait(ms)); test('two', async () => { await wait(ms); throw new Error('boom'); });",
+    "  });",
+    "});",
+    "test('after', () => {});",
+  ]);
+  assert.deepEqual(outcome(result), [
+    'passed all › slow › one',
+    'failed all › slow › two',
+    'passed all › quick › one',
+    'failed all › quick › two',
+    'passed after',
+  ]);
+});
+
 test('a parent that fails by itself counts', async () => {
   const result = await run([
     "test('parent', async (t) => { await t.test('child', () => {}); throw new Error('own'); });",

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { diagnose } from '../diagnose/diagnose.ts';
 import { readJournal } from '../heal/journal.ts';
 import { gatherMaterial } from '../heal/material.ts';
+import { onceSettled } from '../heal/passing.ts';
 import { makePlan, type PlanOptions } from '../heal/plan.ts';
 import type { Look } from '../heal/ports.ts';
 import { defaultStateDir, journalStore, openStateDir } from '../heal/state-dir.ts';
@@ -36,7 +37,7 @@ export async function openNode(args: Args, env: Io['env'], options: PlanOptions)
     const parts = { clock: eyes.clock, lookAgain, storage };
     const world = runtime && worldOverCri({ cri: runtime.cri, endpoint: runtime.info.endpoint, ...parts });
     const changes = world?.changes;
-    const look = await lookAgain();
+    const look = await onceSettled(lookAgain, eyes.clock);
     if (!look.snapshot.sandboxes.known || world === undefined) throw blind(look);
     return {
       look,

@@ -1,7 +1,7 @@
 import { foresee, type SandboxOrder } from '../model/kubelet-choice.ts';
 import type { NameHeld } from '../model/records.ts';
 import { pausePidOf } from '../model/sandbox.ts';
-import { maybeInFlight } from './in-flight.ts';
+import { maybeInFlight, type Obstacle } from './in-flight.ts';
 import { leastRemoval } from './least-removal.ts';
 import type { Stake } from './stake.ts';
 import { stakeOf } from './stake.ts';
@@ -16,7 +16,7 @@ export interface Ghost {
   readonly code: GhostCode;
   readonly stake: Stake;
   /** Why it must not be removed now, whatever the tier; undefined where nothing forbids it. */
-  readonly obstacle: string | undefined;
+  readonly obstacle: Obstacle | undefined;
   /** The error that shows it, where one does. */
   readonly error: NameHeld | undefined;
   /** The pid of its pause process, 0 where it has none; undefined where the runtime did not tell. */
@@ -151,11 +151,11 @@ function ghostOf(sandbox: ListedSandbox, code: GhostCode, of: GhostContext): Gho
   };
 }
 
-function obstacleOf(sandbox: ListedSandbox, view: PodView, facts: Views, onlyPerhaps: boolean): string | undefined {
-  if (onlyPerhaps) return "kubelet's version is not known; from 1.35 on it would not be blocked by this";
+function obstacleOf(sandbox: ListedSandbox, view: PodView, facts: Views, onlyPerhaps: boolean): Obstacle | undefined {
+  if (onlyPerhaps) return { why: "kubelet's version is not known; from 1.35 on it would not be blocked by this" };
   const detail = facts.snapshot.details[sandbox.id];
   if (detail?.known && (detail.value.pid ?? 0) > 0 && detail.value.processStatus === 'running') {
-    return `its pause process (pid ${detail.value.pid}) is alive`;
+    return { why: `its pause process (pid ${detail.value.pid}) is alive` };
   }
   return maybeInFlight(view, facts);
 }

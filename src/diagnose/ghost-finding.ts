@@ -69,7 +69,7 @@ function evidenceOf(facts: Facts, cure: Cure, ghost: Ghost): Evidence[] {
 function remedyOf(ghost: Ghost): Remedy {
   const target = `${ghost.code}/${describeSandbox(ghost.sandbox)}`;
   if (ghost.obstacle !== undefined) {
-    return { tier: 'none', text: `not removed now: ${ghost.obstacle}`, noCommand: 'it may go once that is over' };
+    return { tier: 'none', text: `not removed now: ${ghost.obstacle.why}`, noCommand: 'it may go once that is over' };
   }
   if (ghost.stake.lost === 'yes') {
     return { tier: 'none', text: `not removed: ${ghost.stake.why}`, noCommand: 'what would be lost is lost for good' };

@@ -4,12 +4,19 @@ import type { RuntimeLog } from '../model/records.ts';
 import { agoNs } from './time.ts';
 import type { PodView, Views } from './views.ts';
 
+/** Why a sandbox must not be removed now, whatever the tier. */
+export interface Obstacle {
+  readonly why: string;
+  /** It is over by itself within seconds, as a rule: worth another look. */
+  readonly passes?: true;
+}
+
 /**
  * docs/safety.md, rule 6: whether a RunPodSandbox of this pod may be inside the runtime right now, and why one thinks
  * so; undefined where it is excluded. kubelet waits 4 minutes for one (cri-client remote_runtime.go: 2 × 2 min) and
  * asks for no second one before the first has come back.
  */
-export function maybeInFlight(view: PodView, facts: Views): string | undefined {
+export function maybeInFlight(view: PodView, facts: Views): Obstacle | undefined {
   const kubelet = valueOr(facts.snapshot.kubelet, undefined);
   if (kubelet?.running === false) return undefined;
   const log = valueOr(facts.snapshot.runtimeLog, undefined);
@@ -17,14 +24,17 @@ export function maybeInFlight(view: PodView, facts: Views): string | undefined {
   if (open !== undefined && facts.node !== undefined) {
     const ago = agoNs(open.at, facts.node);
     if (ago === null || ago < BigInt(limits.runPodSandboxTimeoutMs) * 1_000_000n) {
-      return 'the runtime is creating a sandbox for this pod right now';
+      const isYoung = ago !== null && ago < BigInt(limits.youngRequestMs) * 1_000_000n;
+      const why = 'the runtime is creating a sandbox for this pod right now';
+      return isYoung ? { why, passes: true } : { why };
     }
   }
   if (view.errors.length > 0) return undefined;
   const newest = view.sandboxes.at(-1);
   if (newest?.ready) return undefined;
   if (log !== undefined && covers(log, facts)) return undefined;
-  return "neither kubelet's nor the runtime's log shows whether a sandbox is being created for this pod right now";
+  const why = "neither kubelet's nor the runtime's log shows whether a sandbox is being created for this pod right now";
+  return { why };
 }
 
 /** Whether the runtime's log reaches back far enough to show a request that kubelet still waits for. */

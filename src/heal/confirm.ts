@@ -25,7 +25,8 @@ export interface ConfirmRequest {
 /**
  * The actions that are left out, and why, after the confirmation of safety.md, 1: one listing is enough only while
  * kubelet is provably not running; otherwise what is done is what two looks at least `limits.confirmAfterMs` apart
- * both ask for. Throws ERR_PRECONDITION where the runtime or the kubelet is not the one of the first look,
+ * both ask for. What the second leaves out for something that passes by itself within seconds
+ * is looked at again, up to `limits.passingLooks` times. Throws ERR_PRECONDITION where the runtime or the kubelet is not the one of the first look,
  * what the look throws, and the signal's reason.
  */
 export async function confirm(request: ConfirmRequest): Promise<ReadonlyMap<Action, string>> {
@@ -44,8 +45,23 @@ export async function confirm(request: ConfirmRequest): Promise<ReadonlyMap<Acti
   request.onWait(waitMs);
   await world.clock.sleep(waitMs, signal);
   const deadline = { clock: world.clock, ms: limits.lookTimeoutMs, doing: 'the second look', signal };
-  const { plan } = await within(deadline, () => world.lookAgain());
-  return fellOut(actions, plan);
+  let { plan } = await within(deadline, () => world.lookAgain());
+  const left = fellOut(actions, plan);
+  for (let again = 0; again < limits.passingLooks; again += 1) {
+    const passing = [...left.keys()].filter((action) => isPassing(action, plan));
+    if (passing.length === 0) break;
+    request.onWait(limits.passingGapMs);
+    await world.clock.sleep(limits.passingGapMs, signal);
+    ({ plan } = await within(deadline, () => world.lookAgain()));
+    for (const action of passing) left.delete(action);
+    // What has gone otherwise since is left out too: the later look knows more.
+    for (const [action, why] of fellOut(actions, plan)) left.set(action, left.get(action) ?? why);
+  }
+  return left;
+}
+
+function isPassing(action: Action, plan: Plan): boolean {
+  return plan.refusals.some((each) => each.target === action.target && each.passes);
 }
 
 /** What of `actions` the second plan does not ask for in the same way, and why. Pure. */

@@ -115,9 +115,13 @@ function planRemovals(cure: Cure, options: PlanOptions): Plan {
   if (refused.length === 0) {
     return { actions: chosen.map((ghost) => removalOf(ghost, cure)), refusals: [], pods: [describePod(cure.view)] };
   }
+  const passes = refused.every((each) => each.passes) ? ({ passes: true } as const) : {};
   const others = chosen
     .filter((ghost) => !refused.some((each) => each.target === ghost.sandbox.id))
-    .map((ghost) => refuse(ghost, `of no use alone: ${refused[0]?.object} would still block the pod`));
+    .map((ghost) => ({
+      ...refuse(ghost, `of no use alone: ${refused[0]?.object} would still block the pod`),
+      ...passes,
+    }));
   return { actions: [], refusals: [...refused, ...others], pods: [] };
 }
 
@@ -132,7 +136,10 @@ function oneRestart(actions: readonly Action[]): Action[] {
 const nothing: Plan = { actions: [], refusals: [], pods: [] };
 
 function refusalOf(ghost: Ghost, options: PlanOptions): Refusal | undefined {
-  if (ghost.obstacle !== undefined) return refuse(ghost, ghost.obstacle);
+  if (ghost.obstacle !== undefined) {
+    const { why, ...passes } = ghost.obstacle;
+    return { ...refuse(ghost, why), ...passes };
+  }
   if (ghost.stake.lost === 'yes') return refuse(ghost, ghost.stake.why);
   if (ghost.stake.lost === 'perhaps' && !options.allow.includes('disruptive')) {
     return { ...refuse(ghost, ghost.stake.why), lift: '--allow=disruptive' };

@@ -161,6 +161,8 @@ export interface Refusal {
   readonly reason: string;
   /** What would lift it (`--allow=disruptive`), where something would. */
   readonly lift?: string;
+  /** It is over by itself within seconds, as a rule: another look is taken before it is told. */
+  readonly passes?: true;
   /** What somebody else changed, a unified diff. */
   readonly diff?: string;
 }

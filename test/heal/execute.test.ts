@@ -91,6 +91,36 @@ describe('a plan that nothing comes in the way of', () => {
     assert.match(outcome.actions[1]?.why ?? '', /a second look 10 s later left it out/);
   });
 
+  test('what passes by itself is looked at again, and only that', async () => {
+    let looks = 0;
+    const node = simNode(threePods);
+    node.world.before = (call) => {
+      if (call !== 'look') return;
+      looks += 1;
+      if (looks === 1) {
+        node.world.refused.set('a-0', { reason: 'just asked for', passes: true });
+        node.world.refused.set('b-0', { reason: 'finished' });
+      } else node.world.refused.clear();
+    };
+    const { results, outcome, events } = await heal(node);
+    assert.deepEqual(results, ['default/a/0 done', 'default/b/0 skipped', 'default/c/0 done']);
+    assert.match(outcome.actions[1]?.why ?? '', /left it out: finished/);
+    const waits = events.flatMap((each) => (each.kind === 'confirming' ? [each.waitMs] : []));
+    assert.deepEqual(waits, [limits.confirmAfterMs, limits.passingGapMs]);
+  });
+
+  test('what does not pass after all is left out, after a few looks', async () => {
+    const node = simNode(threePods);
+    node.world.before = (call) => {
+      if (call === 'look') node.world.refused.set('a-0', { reason: 'just asked for', passes: true });
+    };
+    const { results, outcome, events } = await heal(node);
+    assert.deepEqual(results, ['default/a/0 skipped', 'default/b/0 done', 'default/c/0 done']);
+    assert.match(outcome.actions[0]?.why ?? '', /left it out: just asked for/);
+    const waits = events.flatMap((each) => (each.kind === 'confirming' ? [each.waitMs] : []));
+    assert.deepEqual(waits, [limits.confirmAfterMs, ...Array(limits.passingLooks).fill(limits.passingGapMs)]);
+  });
+
   test('a hung CNI process is killed, the runtime restarted, each alone, and the new runtime is the one to expect', async () => {
     const node = simNode((world) => {
       threePods(world);

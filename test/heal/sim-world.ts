@@ -1,7 +1,7 @@
 import type { Identity, Look, World } from '../../src/heal/ports.ts';
 import { SandwardenError } from '../../src/model/errors.ts';
 import { known, unknown } from '../../src/model/observed.ts';
-import type { Action, Plan } from '../../src/model/plan.ts';
+import type { Action, Plan, Refusal } from '../../src/model/plan.ts';
 import { type Container, describePod, describeSandbox, type Sandbox } from '../../src/model/sandbox.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
 import { snapshotFormat } from '../../src/model/snapshot.ts';
@@ -20,6 +20,8 @@ export class SimWorld implements World {
   identity: Identity = { runtimePid: 10, runtimeStartedUptimeNs: 7n, kubeletRunning: true, kubeletPid: 20 };
   /** What the plan wants beside removals of ghosts. */
   extra: Action[] = [];
+  /** Ghosts that the plan leaves out, by id. */
+  readonly refused = new Map<string, Pick<Refusal, 'reason' | 'passes'>>();
   readonly processes = new Map<string, number>();
   /** Every call that reached the node, in order. */
   readonly calls: string[] = [];
@@ -74,9 +76,14 @@ export class SimWorld implements World {
   }
 
   plan(): Plan {
-    const actions = this.ghosts().map((each): Action => this.#removalOf(each));
-    const pods = [...new Set(this.ghosts().map(describePod))].sort();
-    return { actions: [...this.extra, ...actions], refusals: [], pods };
+    const chosen = this.ghosts().filter((each) => !this.refused.has(each.id));
+    const actions = chosen.map((each): Action => this.#removalOf(each));
+    const refusals = this.ghosts().flatMap((each): Refusal[] => {
+      const why = this.refused.get(each.id);
+      return why === undefined ? [] : [{ object: describeSandbox(each), target: each.id, code: 'SW102', ...why }];
+    });
+    const pods = [...new Set(chosen.map(describePod))].sort();
+    return { actions: [...this.extra, ...actions], refusals, pods };
   }
 
   #removalOf(sandbox: Sandbox): Action {

@@ -7,6 +7,7 @@ import type { Io, Output } from '../../src/cli/frame/io.ts';
 import { healNode } from '../../src/cli/healing.ts';
 import type { PodSpec } from '../../src/embedded/pod-spec.ts';
 import { readJournal } from '../../src/heal/journal.ts';
+import { onceSettled } from '../../src/heal/passing.ts';
 import type { PlanOptions } from '../../src/heal/plan.ts';
 import type { Look } from '../../src/heal/ports.ts';
 import { journalStore, openStateDir } from '../../src/heal/state-dir.ts';
@@ -86,7 +87,7 @@ export interface Healed {
 /** `sandwarden heal --yes` with what it has to say; `beforeAct` happens between the plan and the act. */
 export async function heal(node: RealNode, { beforeAct }: { beforeAct?: () => Promise<void> } = {}): Promise<Healed> {
   const directory = join(node.rig.home, 'state');
-  const look = await node.look(safely);
+  const look = await onceSettled(() => node.look(safely), node.clock);
   const io = capture();
   const state = await openStateDir(directory);
   const patient = {

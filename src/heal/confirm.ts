@@ -25,9 +25,9 @@ export interface ConfirmRequest {
 /**
  * The actions that are left out, and why, after the confirmation of safety.md, 1: one listing is enough only while
  * kubelet is provably not running; otherwise what is done is what two looks at least `limits.confirmAfterMs` apart
- * both ask for. What the second leaves out for something that passes by itself within seconds
- * is looked at again, up to `limits.passingLooks` times. Throws ERR_PRECONDITION where the runtime or the kubelet is not the one of the first look,
- * what the look throws, and the signal's reason.
+ * both ask for. What the second leaves out for something that passes by itself within seconds is looked at again, up
+ * to `limits.passingLooks` times. Throws ERR_PRECONDITION where the runtime or the kubelet is not the one of the first
+ * look, what the look throws, and the signal's reason.
  */
 export async function confirm(request: ConfirmRequest): Promise<ReadonlyMap<Action, string>> {
   const { look, world, actions, identity, kubeletDown, isSure, startedNs, signal } = request;

@@ -28,8 +28,8 @@ export const limits = {
    */
   runPodSandboxTimeoutMs: 240_000,
   /**
-   * A RunPodSandbox that is open for less than this may be over in the next moment, refused or done: worth another look
-   * before a removal is left out for it. One that waits for CNI takes longer.
+   * A RunPodSandbox that is open for less than this may be over in the next moment, refused or done: worth another
+   * look before a removal is left out for it. One that waits for CNI takes longer.
    */
   youngRequestMs: 10_000,
   /** How often one looks again for something that passes by itself, and how long after the look before. */

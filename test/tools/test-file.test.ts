@@ -39,12 +39,12 @@ test('leaves are counted, parents and suites are not', async () => {
 
 test('tests of suites that run at once are named by their own suite', async () => {
   const result = await run([
-    "const wait = (ms) => new Promise((done) => setTimeout(done, ms));",
+    'const wait = (ms) => new Promise((done) => setTimeout(done, ms));',
     "describe('all', { concurrency: 2 }, () => {",
     "  for (const [name, ms] of [['slow', 60], ['quick', 20]]) describe(name, { concurrency: 1 }, () => {",
     "    test('one', () => wait(ms)); test('two', async () => { await wait(ms); throw new Error('boom'); });",
-    "  });",
-    "});",
+    '  });',
+    '});',
     "test('after', () => {});",
   ]);
   assert.deepEqual(outcome(result), [

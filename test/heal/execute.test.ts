@@ -238,6 +238,12 @@ describe('an act that fails stops the run', () => {
     assert.ok(!node.world.calls.includes('remove a-0'));
   });
 
+  test('CNI DEL was ended at the deadline of the call: it is not told as a plugin that fails', async () => {
+    const failed = 'plugin type="bridge" failed (delete): netplugin failed with no error message: signal: killed';
+    const { outcome } = await heal(failing(`failed to destroy network for sandbox "a-0": ${failed}`));
+    assert.match(outcome.stopped?.message ?? '', /CNI plugin bridge was killed before it had torn its network down/);
+  });
+
   test('no CNI configuration: says so', async () => {
     const { outcome } = await heal(failing('failed to destroy network for sandbox "a-0": cni plugin not initialized'));
     assert.match(outcome.stopped?.message ?? '', /no CNI configuration is loaded/);

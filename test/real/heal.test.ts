@@ -113,10 +113,12 @@ describe('heal on a real node', { skip, concurrency: 3 }, () => {
       test('a CNI DEL that hangs: it stops at the deadline, and the sandbox stays', async () => {
         await node.rig.cni({ del: 'hang' });
         const { exitCode, stdout } = await heal(node);
-        assert.equal(exitCode, ExitCode.healingIncomplete, stdout);
-        assert.match(stdout, /did\s+not\s+answer\s+RemovePodSandbox/);
-        assert.deepEqual(await listed(node), ghosts);
         await node.rig.cni({ del: 'ok' });
+        assert.equal(exitCode, ExitCode.healingIncomplete, stdout);
+        // The runtime knows the deadline too: which of both ends first is chance.
+        const words = stdout.replaceAll(/\s+/g, ' ');
+        assert.match(words, /did not answer RemovePodSandbox|scripted was killed before it had torn its network down/);
+        assert.deepEqual(await listed(node), ghosts);
       });
 
       test('kubelet comes up: it stops, and the ghosts are as they were', async () => {

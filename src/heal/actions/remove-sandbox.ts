@@ -109,7 +109,12 @@ function asNetworkError(action: Action, error: SandwardenError): SandwardenError
   if (!uninitialized && !text.includes('failed to destroy network')) return error;
   const plugin = pluginOf(text);
   const who = plugin === undefined ? 'the CNI plugin' : `the CNI plugin ${safeText(plugin)}`;
-  const what = uninitialized ? 'no CNI configuration is loaded' : `${who} cannot tear its network down`;
+  // At the deadline of the call the runtime ends the plugin, and may answer just before our own clock ends the call.
+  const wasKilled = text.includes('signal: killed');
+  const failure = wasKilled ? 'was killed before it had torn' : 'cannot tear';
+  const what = uninitialized
+    ? 'no CNI configuration is loaded'
+    : `${who} ${failure} its network down${wasKilled ? ', as it is when it hangs' : ''}`;
   return new SandwardenError(error.code, `${action.object} cannot be removed: ${what} (${safeText(text, 500)})`, {
     hint: "heal the pod's network first (the CNI plugin and its daemon), then run `sandwarden heal` again",
     cause: error,

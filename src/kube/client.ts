@@ -85,7 +85,9 @@ export function connectKube(access: KubeAccess, options: KubeClientOptions = {})
     },
     attach: async (path, signal) => {
       const { headers, accept } = upgradeHeaders();
-      const request = { method: 'GET', target: path, upgrade: headers } as const;
+      // What goes over the connection has no media type: the API server refuses a named one with 406 (go-restful's
+      // Request.matchesAccept over apiserver/pkg/endpoints/installer.go, action CONNECT, Produces "*/*").
+      const request = { method: 'GET', target: path, accept: '*/*', upgrade: headers } as const;
       const response = await asker.begin(request, signal);
       const { socket } = response;
       if (response.headers['sec-websocket-accept'] !== accept) {

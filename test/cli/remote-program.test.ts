@@ -191,6 +191,14 @@ for (const [name, way] of Object.entries(ways)) {
   });
 }
 
+test('--copy where the API refuses to attach: told at once, the pod goes, and nothing is waited for', async () => {
+  await using w = await world(echo, { allows: ({ subresource }) => subresource !== 'attach' });
+  // A log that is still followed would keep this process from its end.
+  assert.equal(await w.go('--copy', 'check'), 77);
+  assert.match(w.it.out.stderr, /pods\/attach/);
+  assert.deepEqual([w.marks(), left(w.it.api)], [[], []]);
+});
+
 describe('an image of our own', () => {
   const refused = (reason: string, message = 'no such host') => ({ waiting: { reason, message } });
   const refuses = (state: object) => (pod: KubeObject) => (imageOf(pod) === 'sw:1' ? state : undefined);

@@ -33,6 +33,8 @@ export async function followLog(
       if (tries >= limits.nodeLogTries || !isPassing) throw error;
     }
     text.breakOff();
+    // Whoever ended the pod's life needs no more of its log, and the watch that would tell of its end is over.
+    if (life.signal.aborted) break;
     if (text.written > before || performance.now() - startedMs > limits.nodeLogAgainMostMs) tries = 0;
     // kubelet ends a log that is followed when the program has ended; its pod is told of within a second. Where it
     // ends it all the same, again and again, it is asked less and less.

@@ -8,7 +8,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import type { Program } from '../../lab/kube-api/kubelet.ts';
 import { type KubeObject, listAt, textAt } from '../../lab/kube-api/objects.ts';
-import { run } from '../../lab/run.ts';
+import { run, until } from '../../lab/run.ts';
 import { commands } from '../../src/cli/frame/commands.ts';
 import { describeError } from '../../src/cli/frame/errors.ts';
 import { packProgram } from '../../src/cli/remote/copy.ts';
@@ -196,7 +196,7 @@ test('--copy where the API refuses to attach: told at once, the pod goes, and no
   // A log that is still followed would keep this process from its end.
   assert.equal(await w.go('--copy', 'check'), 77);
   assert.match(w.it.out.stderr, /pods\/attach/);
-  assert.deepEqual([w.marks(), left(w.it.api)], [[], []]);
+  await until('kubelet has ended it', 20_000, () => w.marks().length + left(w.it.api).length === 0 || undefined);
 });
 
 describe('an image of our own', () => {

@@ -3,7 +3,7 @@ import { driverOfRegistration, folderOf, pluginFolder } from '../model/csi.ts';
 import { limits } from '../model/limits.ts';
 import type { NodeFacts, Pod, PodContainer } from '../model/node.ts';
 import { valueOr } from '../model/observed.ts';
-import type { VolumeFailed } from '../model/records.ts';
+import type { RegistrationFailed, Span, VolumeFailed } from '../model/records.ts';
 import type { Snapshot } from '../model/snapshot.ts';
 import { agoNs, isCurrent } from './time.ts';
 
@@ -27,8 +27,8 @@ export interface DriverView {
   readonly attachments: readonly VolumeAttachment[];
   /** What kubelet says of a driver that nothing of this node serves; absent where something may. */
   readonly unserved?: VolumeFailed;
-  /** What kubelet says of a driver that answers and that it does not find among those that it has registered. */
-  readonly unregistered?: VolumeFailed;
+  /** A driver that answers and that kubelet has not registered, with what its log says of that, where it does. */
+  readonly unregistered?: { readonly failed?: Span & { readonly error: string } };
 }
 
 /**
@@ -121,22 +121,42 @@ function unservedDrivers(
 }
 
 /**
- * Kubelet asks a new registration socket within a second and its pods' volumes every two minutes at least: where it
- * still does not find a driver that answers, either nobody registers it, or its registration has failed. A registration
- * socket that is dead is SW304's.
+ * Kubelet asks a new registration socket within a second, and one that fails again after 2 min 2 s at the latest: where
+ * it does not have a driver that answers, either nobody registers it or its registration fails. That is told by its own
+ * word of this very socket, by a volume that it could not mount since, or by CSINode, which it writes as it registers.
+ * A registration socket that is dead is SW304's.
  */
 function withRegistration(view: DriverView, missed: readonly VolumeFailed[], snapshot: Snapshot): DriverView {
-  const unregistered = missed.find((each) => each.driver === view.name);
-  if (unregistered === undefined || view.state !== 'ready' || view.driver?.nameFrom !== 'GetPluginInfo') return view;
   const csi = snapshot.csi === undefined ? undefined : valueOr(snapshot.csi, undefined);
-  const mayBeItsOwn = (csi?.registrations ?? []).filter(({ path }) => {
+  const node = valueOr(snapshot.node, undefined);
+  if (csi === undefined || csi.truncated || node === undefined) return view;
+  if (view.state !== 'ready' || view.driver?.nameFrom !== 'GetPluginInfo') return view;
+  const own = csi.registrations.filter(({ path }) => {
     return driverOfRegistration(path) === view.name || !path.endsWith('-reg.sock');
   });
-  const afterNs = BigInt(limits.csiUnservedForMs) * 1_000_000n;
-  const isSettled = mayBeItsOwn.every(({ state, madeAtNs }) => {
-    return state === 'accepts' && unregistered.last.wallNs - madeAtNs >= afterNs;
+  if (own.some(({ state }) => state !== 'accepts')) return view;
+  const refused = view.registered === true ? undefined : failedRegistration(own, snapshot, node);
+  if (refused !== undefined) return { ...view, unregistered: { failed: refused } };
+  const isOld = (nowNs: bigint, since: readonly { madeAtNs: bigint }[]) =>
+    since.every(({ madeAtNs }) => nowNs - madeAtNs >= BigInt(limits.csiUnservedForMs) * 1_000_000n);
+  const failed = missed.find((each) => each.driver === view.name);
+  if (failed !== undefined && isOld(failed.last.wallNs, own)) return { ...view, unregistered: { failed } };
+  const isOffered = view.plugins.some((pod) => (pod.containers ?? []).some(registersPlugins));
+  const isUnlisted = view.registered === false && isOffered && isOld(node.wallNs, [...own, view.driver]);
+  return isUnlisted ? { ...view, unregistered: failed === undefined ? {} : { failed } } : view;
+}
+
+/** That kubelet has tried one of these very sockets and failed. */
+function failedRegistration(
+  own: readonly RegistrationSocket[],
+  snapshot: Snapshot,
+  node: NodeFacts,
+): RegistrationFailed | undefined {
+  const failed = valueOr(snapshot.kubeletLog, undefined)?.registrationFailed ?? [];
+  return failed.find(({ socket, last }) => {
+    const tried = own.find((each) => each.path === socket);
+    return tried !== undefined && last.wallNs >= tried.madeAtNs && isCurrent(last, node, limits.errorCurrentForMs);
   });
-  return isSettled && csi?.truncated === false ? { ...view, unregistered } : view;
 }
 
 /** What kubelet says now of drivers that it does not find, of pods that wait still; the longest first. */

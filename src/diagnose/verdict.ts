@@ -2,6 +2,7 @@ import type { Diagnosis, Finding } from '../model/finding.ts';
 import { valueOr } from '../model/observed.ts';
 import { bootClock } from './boot-clock.ts';
 import { isOfCgroups } from './cgroup-chain.ts';
+import { isBroken } from './csi-waiting.ts';
 import type { Facts } from './facts.ts';
 import { describeKubelet } from './ghost-finding.ts';
 import { describeDuration } from './time.ts';
@@ -65,7 +66,7 @@ function causeOf(facts: Facts, errors: readonly Finding[]): string {
   if (has('SW104')) return 'half-created sandboxes hold their names';
   if (has('SW109')) return 'the names of their containers are held';
   if (has('SW101')) return 'dead sandboxes of an earlier boot hold their names';
-  if (has('SW301')) return 'the socket of their CSI driver does not answer';
+  if (has('SW301')) return driverCause(facts);
   if (has('SW303')) return 'the sidecars of their CSI driver wait in back-off, though its socket answers again';
   if (has('SW510')) {
     return 'the runtime puts their processes outside of their slices, so systemd takes controllers of them away';
@@ -76,6 +77,17 @@ function causeOf(facts: Facts, errors: readonly Finding[]): string {
   }
   if (has('SW501') || has('SW601')) return 'their cgroups lose controllers, and kubelet kills them without a word';
   return lowerFirst((errors[0]?.why ?? 'the cause is not known').replace(/\.$/, ''));
+}
+
+function driverCause({ drivers }: Facts): string {
+  const broken = drivers.filter(isBroken);
+  if (broken.length > 0 && broken.every((each) => each.unregistered !== undefined)) {
+    return 'kubelet has not registered their CSI driver';
+  }
+  if (broken.length > 0 && broken.every((each) => each.unserved !== undefined)) {
+    return 'nothing on this node serves their CSI driver';
+  }
+  return 'the socket of their CSI driver does not answer';
 }
 
 function clockCause(facts: Facts): string {

@@ -159,6 +159,40 @@ describe('a driver that answers and that kubelet does not find', () => {
     assert.deepEqual(find(answering({}, { lastAgoS: 200 }), 'SW301'), []);
   });
 
+  test('is one at once where kubelet itself says that its registration failed, whoever waits', () => {
+    const accepting = registration(socket, { madeAtNs: nowNs - seconds(8) });
+    const failedAgo = (agoS: number) => {
+      const at = { wallNs: nowNs - seconds(agoS) };
+      const of = { socket: accepting.path, error: 'rpc error: code = Internal', count: 3, first: at, last: at };
+      return snapshotOf({ log: { registrationFailed: [of] } }).kubeletLog;
+    };
+    const tried = (agoS: number, registered: readonly string[] = [longhorn.name]) => {
+      const pods = [longhorn.plugin, plain.plugin];
+      return answering({ pods, registrations: [accepting], registered, more: { kubeletLog: failedAgo(agoS) } });
+    };
+    const [found] = find(tried(5), 'SW301');
+    assert.match(found?.why ?? '', /answers, and kubelet has not registered it/);
+    assert.equal(found?.evidence[0]?.text, 'rpc error: code = Internal (3 times)');
+    assert.match(diagnose(tried(5)).verdict, /kubelet has not registered their CSI driver\.$/);
+    // Another socket of the same name was meant; it has registered it since.
+    assert.deepEqual(find(tried(9), 'SW301'), []);
+    assert.deepEqual(find(tried(5, [longhorn.name, plain.name]), 'SW301'), []);
+  });
+
+  test('is one where CSINode does not list it half a minute after it was offered, though kubelet is silent', () => {
+    const unlisted = (agoS: number) => {
+      const registrations = [registration(socket, { madeAtNs: nowNs - seconds(agoS) })];
+      return find(answering({ registrations, registered: [longhorn.name] }, { lastAgoS: 200 }), 'SW301');
+    };
+    const [found] = unlisted(40);
+    assert.ok(found?.evidence.some(({ text }) => text === "the node's CSINode does not list it"));
+    assert.deepEqual(unlisted(20), []);
+    // One of a controller offers nothing to kubelet.
+    const containers = plain.plugin.containers.filter((each) => !/registrar/.test(each.name));
+    const pods = [longhorn.plugin, { ...plain.plugin, containers }];
+    assert.deepEqual(find(answering({ pods, registered: [longhorn.name] }, { lastAgoS: 200 }), 'SW301'), []);
+  });
+
   test('says that its registrar waits in back-off', () => {
     const containers = plain.plugin.containers.map((each) => {
       return /registrar/.test(each.name) ? { ...each, ...crashLooping(iso(120), 40) } : each;
@@ -218,7 +252,7 @@ describe('is no finding', () => {
 
   test('one whose socket is at another place: a pod registers a plugin, and mounts no folder of plugins', () => {
     const change = { pods: [longhorn.plugin, juicefs('/opt/juicefs'), waitingPod('db-0')] };
-    none(node({ ...change, registered: ['csi.juicefs.com'] }, { of: 'csi.juicefs.com' }));
+    none(node({ ...change, registered: [longhorn.name, 'csi.juicefs.com'] }, { of: 'csi.juicefs.com' }));
   });
 });
 

@@ -29,8 +29,9 @@ socket that nobody mounts and that CSINode does not know is a leftover of a driv
 finding.
 
 A driver that answers is of no use either while kubelet has not registered it: a registrar, a sidecar of the node
-plugin, has to offer it a socket in \`plugins_registry/\`. Kubelet's own word tells it, that it does not find the driver
-for which a pod waits. A registrar that waits in back-off is started again by kubelet within five minutes; the node
+plugin, has to offer it a socket in \`plugins_registry/\`. Kubelet's own word tells it, that it fails to register it or
+does not find it for a pod that waits, and so does CSINode, where half a minute after the sockets were made the driver
+is not listed. A registrar that waits in back-off is started again by kubelet within five minutes; the node
 plugin itself is never deleted for it. A dead registration socket is SW304.
 
 A driver that CSINode alone knows is no finding: it keeps those that were removed while the node was off. It is one
@@ -124,16 +125,18 @@ function evidenceOf(driver: DriverView, inUse: boolean | undefined): Evidence[] 
 }
 
 /** What tells that kubelet has not registered a driver. */
-function evidenceOfRegistration({ registration }: DriverView, { error, count, last }: VolumeFailed): Evidence[] {
+function evidenceOfRegistration(
+  { registration }: DriverView,
+  { failed }: NonNullable<DriverView['unregistered']>,
+): Evidence[] {
   const made = registration === undefined ? '' : `, made ${describeDate(registration.madeAtNs)}`;
   const socket =
     registration === undefined
       ? 'no registration socket of its name is in plugins_registry: its registrar does not run'
       : `${registration.path}: ${registration.state}${made}: kubelet was offered it and has not taken it`;
-  return [
-    { source: 'kubeletLog', text: `${error} (${times(count)})`, at: last },
-    { source: 'csi', text: socket },
-  ];
+  const offered: Evidence = { source: 'csi', text: socket };
+  if (failed === undefined) return [offered];
+  return [{ source: 'kubeletLog', text: `${failed.error} (${times(failed.count)})`, at: failed.last }, offered];
 }
 
 /** What tells that nothing serves a driver. */

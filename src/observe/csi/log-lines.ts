@@ -26,7 +26,8 @@ export class CsiLines {
       plainQuotes(text),
     );
     const [, socket, error] = found ?? [];
-    if (socket !== undefined && error !== undefined) this.#registrations.add(socket, at, { socket, error });
+    if (socket === undefined || error === undefined) return;
+    this.#registrations.add(socket, at, { socket, error: withoutEnd(error) });
   }
 
   #addVolume(text: string, at: Moment): void {
@@ -39,10 +40,16 @@ export class CsiLines {
     this.#volumes.add(
       `${driver} ${podUid}`,
       at,
-      { driver, podName, podUid, error: error.slice(0, 300) },
+      { driver, podName, podUid, error: withoutEnd(error).slice(0, 300) },
       (_old, next) => next,
     );
   }
+}
+
+/** Up to 1.20 the whole error stands in quotes, of which only the second is left at its end. */
+function withoutEnd(error: string): string {
+  const quotes = error.split('"').length - 1;
+  return quotes % 2 === 1 ? error.replace(/"$/, '') : error;
 }
 
 const BEFORE = /(?:Error: |err=")([^\n"]{1,300}?) for volume "/;

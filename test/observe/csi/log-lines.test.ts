@@ -42,6 +42,19 @@ test('a volume of CSI that does not come, with its driver and its pod', () => {
   assert.equal(volumeFailed?.[1]?.error, 'Volume not attached according to node status');
 });
 
+test('kubelet 1.20, which puts the whole error in quotes: as a real one wrote it', () => {
+  const socket = '/var/lib/kubelet/plugins_registry/lab.csi.example-reg.sock';
+  const unique =
+    '(UniqueName: \\"kubernetes.io/csi/lab.csi.example^vol-1\\") pod \\"db-0\\" (UID: \\"7e3cc1ce-106b\\")';
+  const { registrationFailed, volumeFailed } = read(
+    `E1121 19:40:37.437891      17 goroutinemap.go:150] Operation for "${socket}" failed. No retries permitted until 2026-11-21 19:40:53 (durationBeforeRetry 16s). Error: "RegisterPlugin error -- failed to get plugin info using RPC GetInfo at socket ${socket}, err: rpc error: code = Internal desc = stream terminated by RST_STREAM with error code: PROTOCOL_ERROR"`,
+    `E1121 19:41:02.057571      17 nestedpendingoperations.go:301] Operation for "{volumeName:kubernetes.io/csi/lab.csi.example^vol-1 podName: nodeName:}" failed. No retries permitted until 2026-11-21 19:42:11 (durationBeforeRetry 1m4s). Error: "MountVolume.MountDevice failed for volume \\"pv1\\" ${unique} : kubernetes.io/csi: attacher.MountDevice failed to create newCsiDriverClient: driver name lab.csi.example not found in the list of registered CSI drivers"`,
+  );
+  assert.match(registrationFailed?.[0]?.error ?? '', /^rpc error: code = Internal .* code: PROTOCOL_ERROR$/);
+  assert.match(volumeFailed?.[0]?.error ?? '', /the list of registered CSI drivers$/);
+  assert.deepEqual([volumeFailed?.[0]?.podName, volumeFailed?.[0]?.podUid], ['db-0', '7e3cc1ce-106b']);
+});
+
 test('what is only logged for information tells of no failure', () => {
   const line =
     'I1121 19:41:02.000000     367 x.go:1] RegisterPlugin error -- dial failed at socket /a-reg.sock, err: x';

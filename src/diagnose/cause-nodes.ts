@@ -291,13 +291,22 @@ function spanOnAxis(
   }
 }
 
-/** What kubelet's log says of a driver that it does not find or reach. */
-export function driverFailures({ snapshot }: Facts, name: string): Span[] {
-  const log = valueOr(snapshot.kubeletLog, undefined);
+/**
+ * What kubelet's log says of a driver that it does not find or reach. A socket that is dead was alive when it was made:
+ * what failed before was another fault, and is over.
+ */
+export function driverFailures(facts: Facts, name: string): Span[] {
+  const log = valueOr(facts.snapshot.kubeletLog, undefined);
+  const dead = facts.drivers.find((each) => each.name === name && each.state === 'refuses')?.driver?.madeAtNs;
+  const aliveAtNs = dead === undefined || isOfEarlierBoot(dead, facts) !== false ? undefined : dead;
   const ofRegistration = (log?.registrationFailed ?? []).filter(({ socket }) => {
     return socket === name || driverOfRegistration(socket) === name;
   });
-  return [...(log?.volumeFailed ?? []).filter((each) => each.driver === name), ...ofRegistration];
+  const all = [...(log?.volumeFailed ?? []).filter((each) => each.driver === name), ...ofRegistration];
+  if (aliveAtNs === undefined) return all;
+  return all
+    .filter((each) => each.last.wallNs >= aliveAtNs)
+    .map((each) => (each.first.wallNs < aliveAtNs ? { ...each, first: { wallNs: aliveAtNs } } : each));
 }
 
 /** What kubelet's log says of the volumes of the pods that wait. */

@@ -51,6 +51,8 @@ function healthy(facts: Facts): string {
 function subject(errors: readonly Finding[]): string {
   const pods = new Set(errors.flatMap((each) => each.pods)).size;
   const how = errors.every(isOfCgroups) ? 'stay up' : 'run';
+  // What runs keeps its volumes.
+  if (pods === 0 && errors.every((each) => each.code.startsWith('SW30'))) return 'No new volume comes up on this node';
   return pods === 0 ? 'The node cannot run pods' : `${plural(pods, 'pod does', 'pods do')} not ${how}`;
 }
 

@@ -271,6 +271,17 @@ function juicefs(folder: string): PodFixture {
   };
 }
 
+test('a socket that died after it had served: what failed before it was made is over, and who runs goes on', () => {
+  const dead = { ...refusing(plain), madeAtNs: nowNs - seconds(200) };
+  const snapshot = node({ drivers: [driver(longhorn), dead], pods: [longhorn.plugin, plain.plugin] });
+  const { chain, verdict } = diagnose(snapshot);
+  assert.deepEqual(
+    chain.flatMap((each) => (each.code === 'SW301' ? [each.agoNs] : [])),
+    [seconds(200)],
+  );
+  assert.equal(verdict, 'No new volume comes up on this node: the socket of their CSI driver does not answer.');
+});
+
 test("a driver whose socket is in `csi-plugins/` is told as one in kubelet's own folder", () => {
   const folder = '/var/lib/kubelet/csi-plugins/csi.juicefs.com';
   const of = { name: 'csi.juicefs.com', folder };

@@ -7,8 +7,12 @@ import type { Duplex } from 'node:stream';
  * channel 0. Source: apimachinery pkg/util/httpstream/wsstream; RFC 6455.
  */
 export function serveStdin(request: IncomingMessage, socket: Duplex, take: (bytes: Buffer) => void): void {
+  // Behind a real API server kubelet and the runtime answer, whose streaming servers produce no media type: one that is
+  // named is refused (go-restful Route.matchesAccept; kubelet 1.20.2 over containerd 1.7 was asked).
+  const taken = (request.headers.accept ?? '*/*').split(',').map((each) => each.trim().split(';')[0]);
+  if (!taken.includes('*/*')) return void socket.end(`HTTP/1.1 406 Not Acceptable\r\n${empty}`);
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(/, */);
-  if (!offered.includes('v4.channel.k8s.io')) return void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
+  if (!offered.includes('v4.channel.k8s.io')) return void socket.end(`HTTP/1.1 400 Bad Request\r\n${empty}`);
   const key = request.headers['sec-websocket-key'] ?? '';
   const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
   const lines = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade'];
@@ -25,6 +29,8 @@ export function serveStdin(request: IncomingMessage, socket: Duplex, take: (byte
     }
   });
 }
+
+const empty = 'content-length: 0\r\nconnection: close\r\n\r\n';
 
 interface Frame {
   readonly opcode: number;

@@ -92,12 +92,6 @@ export async function kubeServer(options: KubeServerOptions = {}): Promise<KubeS
     if (attributes?.subresource !== 'attach' || !isAllowed || pod === undefined || options.onStdin === undefined) {
       return void socket.end(`HTTP/1.1 ${isAllowed ? 404 : 403} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
     }
-    // Behind a real API server kubelet and the runtime answer, whose streaming servers produce no media type: one that
-    // is named is refused (go-restful Route.matchesAccept; kubelet 1.20.2 over containerd 1.7 was asked).
-    const accepted = (request.headers.accept ?? '*/*').split(',').map((each) => each.trim().split(';')[0]);
-    if (!accepted.includes('*/*')) {
-      return void socket.end('HTTP/1.1 406 Not Acceptable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
-    }
     const { onStdin } = options;
     serveStdin(request, socket, (bytes) => onStdin(pod, bytes));
   });

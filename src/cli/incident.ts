@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { readIncident } from '../diagnose/incident/incident.ts';
-import { type HistoryRun, history } from '../heal/history.ts';
+import { history } from '../heal/history.ts';
 import { readJournal } from '../heal/journal.ts';
 import { defaultStateDir, journalStore } from '../heal/state-dir.ts';
 import { ExitCode, isSandwardenError, SandwardenError } from '../model/errors.ts';
@@ -18,6 +18,7 @@ import { endOfJournal, readTimeline, type TimelineSource } from '../observe/time
 import type { Args } from './frame/command.ts';
 import { dateNs, spanNs } from './frame/duration.ts';
 import type { Io } from './frame/io.ts';
+import { describeRun } from './render/history-text.ts';
 import { incidentHtml } from './render/incident-html.ts';
 import { incidentText } from './render/incident-text.ts';
 import { jsonText } from './render/json.ts';
@@ -159,17 +160,4 @@ async function healedRuns(stateDir: string, sinceNs: bigint, gaps: TimelineGap[]
     gaps.push({ source: 'our own journal', message: error.message, hint: error.hint });
     return [];
   }
-}
-
-function describeRun({ acts, mode, end }: HistoryRun): string {
-  const done = acts.filter((each) => each.result === 'done');
-  const removed = done.filter((each) => each.action.kind === 'remove-sandbox').length;
-  const others = [...new Set(done.map((each) => each.action.kind))].filter((kind) => kind !== 'remove-sandbox');
-  const did = [
-    ...(removed === 0 ? [] : [`removed ${removed} dead ${removed === 1 ? 'sandbox' : 'sandboxes'}`]),
-    ...others,
-    ...(done.length === 0 ? ['changed nothing'] : []),
-  ];
-  const how = end === undefined ? ', and was cut off' : end.recovery.state === 'recovered' ? '; all recovered' : '';
-  return `${mode === 'boot' ? 'at boot: ' : ''}${did.join(', ')}${how}`;
 }

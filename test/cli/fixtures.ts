@@ -258,6 +258,21 @@ export const halfHealed: Outcome = {
   },
 };
 
+/** A pod of CSI was made anew, and none had to come back that a sandbox held up. */
+export const greenAgain: Outcome = {
+  actions: [{ action: first, result: 'done', why: '', tookMs: 41 }],
+  recovery: {
+    state: 'recovered',
+    tookMs: 28_000,
+    recovered: [],
+    waiting: [],
+    stages: [
+      { name: 'sockets', state: 'green', green: 1, of: 1, afterMs: 400, red: [] },
+      { name: 'sidecars', state: 'green', green: 3, of: 3, afterMs: 27_600, red: [] },
+    ],
+  },
+};
+
 /** Two rules, as the catalogue defines them. */
 export const rules: readonly Rule[] = [
   {

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { sinceFilter } from '../../src/cli/history.ts';
-import { historyText } from '../../src/cli/render/history-text.ts';
+import { describeRun, historyText } from '../../src/cli/render/history-text.ts';
 import type { Entry, EntryBody } from '../../src/heal/entries.ts';
+import { history } from '../../src/heal/history.ts';
 import { isSandwardenError } from '../../src/model/errors.ts';
 import { plan } from './fixtures.ts';
 import { assertGolden } from './golden.ts';
@@ -40,6 +41,21 @@ function entries(): Entry[] {
     return { v: 1, seq: index + 1, runId, at, ...body };
   });
 }
+
+test('a run in a few words: what it did, and the steps at boot by what they wrote down', () => {
+  const [web] = plan.actions;
+  assert.ok(web);
+  const at = { wallNs: startNs, uptimeNs: SECOND, bootId: 'aaaaaaaa-1' };
+  const note = { v: 1, seq: 1, runId: 'boot', at, kind: 'note', text: 'boot heal: nothing removed' } as const;
+  const alone = { v: 1, seq: 2, runId: 'cut', at, kind: 'run-start', mode: 'run' } as const;
+  const run = { ...alone, planned: 1, refused: 0, sandboxesOnNode: 40 };
+  assert.deepEqual(history([note, run, ...entries()]).map(describeRun), [
+    'boot heal: nothing removed',
+    'changed nothing, and was cut off',
+    'removed 1 dead sandbox, and was cut off',
+    'at boot: changed nothing',
+  ]);
+});
 
 describe('history', () => {
   for (const width of [40, 80, 120]) {

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { catalogueText, ruleText } from '../../src/cli/render/catalogue-text.ts';
 import { diagnosisText } from '../../src/cli/render/diagnosis-text.ts';
 import { outcomeText, planText } from '../../src/cli/render/plan-text.ts';
-import { diagnoses, emptyPlan, halfHealed, healed, plan, rules } from './fixtures.ts';
+import { diagnoses, emptyPlan, greenAgain, halfHealed, healed, plan, rules } from './fixtures.ts';
 import { assertGolden } from './golden.ts';
 import { styles } from './styles.ts';
 
@@ -29,6 +29,7 @@ for (const [styleName, style] of Object.entries(styles)) {
     test('the outcome', () => {
       assertGolden(`outcome-healed.${styleName}.txt`, outcomeText(healed, style));
       assertGolden(`outcome-half.${styleName}.txt`, outcomeText(halfHealed, style));
+      assertGolden(`outcome-green.${styleName}.txt`, outcomeText(greenAgain, style));
     });
     test('explain and findings', () => {
       assertGolden(`explain.${styleName}.txt`, rules.map((each) => ruleText(each, style)).join('\n'));

@@ -1,4 +1,5 @@
 import type { Entry, IntentEntry, OutcomeEntry, Stamp } from '../../heal/entries.ts';
+import type { HistoryRun } from '../../heal/history.ts';
 import type { ReadJournal } from '../../heal/journal.ts';
 import type { Damage } from '../../heal/journal-read.ts';
 import { undoIdOf } from '../../heal/run.ts';
@@ -38,6 +39,22 @@ export function historyText(entries: readonly Entry[], { style, path, torn, dama
   }
   lines.push(...damageLines(damage, lines.length > 0, style));
   return `${lines.join('\n')}\n`;
+}
+
+/** One run in a few words, for a list beside what else happened. */
+export function describeRun({ acts, mode, end, notes }: HistoryRun): string {
+  // What the steps at boot write down is no run: it has neither a beginning nor an end.
+  if (mode === 'unknown' && acts.length === 0 && notes.length > 0) return notes.join('; ');
+  const done = acts.filter((each) => each.result === 'done');
+  const removed = done.filter((each) => each.action.kind === 'remove-sandbox').length;
+  const others = [...new Set(done.map((each) => each.action.kind))].filter((kind) => kind !== 'remove-sandbox');
+  const did = [
+    ...(removed === 0 ? [] : [`removed ${removed} dead ${removed === 1 ? 'sandbox' : 'sandboxes'}`]),
+    ...others,
+    ...(done.length === 0 ? ['changed nothing'] : []),
+  ];
+  const how = end === undefined ? ', and was cut off' : end.recovery.state === 'recovered' ? '; all recovered' : '';
+  return `${mode === 'boot' ? 'at boot: ' : ''}${did.join(', ')}${how}`;
 }
 
 /** The same for scripts: `sandwarden.history/1`. */

@@ -198,11 +198,13 @@ function recoveryLines(outcome: Outcome, style: Style): string[] {
     'not-yet': `Not recovered after ${took}.`,
     'not-checked': 'Whether the pods recovered was not checked.',
   }[recovery.state];
-  if (recovery.state === 'recovered' && back === 0) return wrap('No pod had to come back.', style.width);
+  const nobodyHad = recovery.state === 'recovered' && back === 0;
+  if (nobodyHad && recovery.stages === undefined) return wrap('No pod had to come back.', style.width);
   const how: Paint = recovery.state === 'recovered' ? ['bold', 'green'] : ['bold', 'yellow'];
   const stages = (recovery.stages ?? []).flatMap((each) => stageLines(each, style));
   const all = recovery.stages !== undefined && recovery.state === 'recovered' ? [greenLine(recovery, style)] : [];
-  return [...wrap(says, style.width).map((line) => paint(style, how, line)), ...waiting, ...stages, ...all];
+  const first = nobodyHad ? [] : wrap(says, style.width).map((line) => paint(style, how, line));
+  return [...first, ...waiting, ...stages, ...all];
 }
 
 /** One stage of what follows the drivers, with when it was green or what is still red. */

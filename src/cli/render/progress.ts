@@ -72,6 +72,7 @@ function stageText(event: ProgressEvent, style: Style): string {
       return `${done} of ${event.stages.length} stages of storage green; ${now}`;
     }
     case 'verifying': {
+      if (event.of === 0) return 'no pod has to come back';
       const waiting = event.waiting.slice(0, 2).map((each) => shown(style, each));
       const more = event.waiting.length > 2 ? ` and ${event.waiting.length - 2} more` : '';
       return event.waiting.length === 0

@@ -42,6 +42,24 @@ export async function awaitStorage(request: AwaitRequest): Promise<readonly Stag
   }
 }
 
+/** A recovery with the pods of the plan that waited for volumes too, as the stage of waiting pods tells of them. */
+export function withLate(recovery: Recovery, late: readonly string[], stages: readonly Stage[]): Recovery {
+  if (late.length === 0) return recovery;
+  const stage = stages.find((each) => each.name === 'pods');
+  const whyOf = (pod: string) => {
+    if (stage === undefined || stage.state === 'unknown') return stage?.red[0]?.why ?? 'the API was not asked';
+    return stage.red.find((each) => each.object === pod)?.why;
+  };
+  const waiting = late.flatMap((pod) => {
+    const why = whyOf(pod);
+    return why === undefined ? [] : [{ pod, why }];
+  });
+  const recovered = [...recovery.recovered, ...late.filter((pod) => whyOf(pod) === undefined)];
+  const all = [...recovery.waiting, ...waiting];
+  const state = all.length === 0 ? 'recovered' : recovered.length === 0 ? 'not-yet' : 'partly';
+  return { ...recovery, state, recovered, waiting: all };
+}
+
 /** A recovery with what its stages say: red keeps it from being complete. */
 export function withStages(recovery: Recovery, stages: readonly Stage[], tookMs: number): Recovery {
   const isRed = stages.some((each) => each.state === 'red');

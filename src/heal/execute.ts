@@ -6,7 +6,7 @@ import { type Observed, valueOr } from '../model/observed.ts';
 import type { Action, ActionOutcome, Outcome, Plan, Recovery, Stage } from '../model/plan.ts';
 import type { StillRight } from './actions/action.ts';
 import { readApplications } from './applications.ts';
-import { awaitStorage, withStages } from './await-storage.ts';
+import { awaitStorage, withLate, withStages } from './await-storage.ts';
 import { applyBudget } from './budget.ts';
 import { confirm } from './confirm.ts';
 import type { RunMode } from './entries.ts';
@@ -196,7 +196,9 @@ async function recoveryAfter(
   if (session.kubeletDown) return notChecked(plan.pods, 'kubelet is not running; it starts the pod when it comes up');
   const idle = outcomes.every((each) => each.result !== 'done' && each.result !== 'already');
   const timeoutMs = stop.reason !== undefined || idle ? 0 : (session.verifyTimeoutMs ?? limits.verifyTimeoutMs);
-  const { pods } = affordable;
+  // Who waits for a volume too comes with the stages of storage, which are given longer.
+  const late = new Set(plan.storage !== undefined && world.storage !== undefined ? plan.storage.waiting : []);
+  const pods = affordable.pods.filter((each) => !late.has(each));
   const onPoll = (recovered: readonly string[], waiting: readonly string[]) =>
     session.onProgress({
       kind: 'verifying',
@@ -206,15 +208,25 @@ async function recoveryAfter(
       waiting,
     });
   const verified = await verify({ world, pods, snapshot: look.snapshot, order, timeoutMs, signal, onPoll });
-  const recovery = await storageAfter(session, verified, timeoutMs);
-  const later = plan.pods.filter((pod) => !pods.includes(pod));
+  const recovery = await storageAfter(
+    session,
+    verified,
+    timeoutMs,
+    affordable.pods.filter((each) => late.has(each)),
+  );
+  const later = plan.pods.filter((pod) => !affordable.pods.includes(pod));
   if (later.length === 0) return recovery;
   const waiting = [...recovery.waiting, ...later.map((pod) => ({ pod, why: 'left for the next run by the budget' }))];
   return { ...recovery, waiting, state: recovery.recovered.length > 0 ? 'partly' : 'not-yet' };
 }
 
 /** Waits for the drivers that come back with the plan, where there are some, and for all that hangs on them. */
-async function storageAfter(session: WithBefore, verified: Recovery, timeoutMs: number): Promise<Recovery> {
+async function storageAfter(
+  session: WithBefore,
+  verified: Recovery,
+  timeoutMs: number,
+  late: readonly string[],
+): Promise<Recovery> {
   const { plan, world, before, signal, startedNs } = session;
   if (plan.storage === undefined || world.storage === undefined) return verified;
   const onStages = (stages: readonly Stage[]) => {
@@ -230,7 +242,7 @@ async function storageAfter(session: WithBefore, verified: Recovery, timeoutMs: 
     signal,
     onStages,
   });
-  return withStages(verified, stages, elapsedMs(world.clock, startedNs));
+  return withStages(withLate(verified, late, stages), stages, elapsedMs(world.clock, startedNs));
 }
 
 /** Writes the end of the run; an outcome that cannot be written says so. */

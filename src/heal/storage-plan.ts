@@ -175,8 +175,14 @@ function goalOf(
     .filter((each) => each.unserved === undefined)
     .filter((each) => touched.has(each.name) || (options.only.length === 0 && isBlocked(each)));
   if (drivers.length === 0) return undefined;
-  const waiting = podsWaiting(facts).map(describePod).sort();
   const own = drivers.flatMap((each) => [...each.plugins, ...each.sidecars]).map(describePod);
+  // Who has volumes waits for them once its name is free: kubelet tries a driver that it did not find again after up to
+  // 2 min 2 s (exponential_backoff.go maxDurationBeforeRetry).
+  const freed = valueOr(facts.snapshot.pods, []).filter((pod) => {
+    return coming.has(pod.uid) && (pod.claims ?? []).length + (pod.inlineDrivers ?? []).length > 0;
+  });
+  const all = new Set([...podsWaiting(facts), ...freed].map(describePod));
+  const waiting = [...all].filter((each) => !own.includes(each)).sort();
   return {
     drivers: [...new Set(drivers.map((each) => each.name))].sort(),
     follow: [...new Set([...waiting, ...own])].sort(),

@@ -35,7 +35,7 @@ export interface PlanOptions {
 export function makePlan(snapshot: Snapshot, options: PlanOptions, material?: Material): Plan {
   const facts = buildFacts(snapshot);
   const parts = [
-    ...facts.cures.map((cure) => planRemovals(cure, options)),
+    ...byWeight(facts).map((cure) => planRemovals(cure, options)),
     ...planHungRequests(facts, options),
     ...(material === undefined ? [] : planConfig(facts, options, material)),
     { actions: [], refusals: keptRefusals(facts), pods: [] },
@@ -49,6 +49,19 @@ export function makePlan(snapshot: Snapshot, options: PlanOptions, material?: Ma
     pods: [...new Set(parts.flatMap((each) => each.pods))].sort(),
     ...(volumes?.storage === undefined ? {} : { storage: volumes.storage }),
   };
+}
+
+/**
+ * Those on whom others wait come first, since the budget may leave the last ones for another run: what serves volumes,
+ * then static pods (of a control plane), then the rest by name.
+ */
+function byWeight({ cures, drivers }: Facts): readonly Cure[] {
+  const plugins = new Set(drivers.flatMap((each) => each.plugins.map((pod) => pod.uid)));
+  const weightOf = ({ view }: Cure) => {
+    if (plugins.has(view.uid)) return 0;
+    return view.sandboxes.some((each) => each.configSource === 'file') ? 1 : 2;
+  };
+  return cures.toSorted((a, b) => weightOf(a) - weightOf(b));
 }
 
 function ofSockets(plan: Plan | undefined): readonly Action[] {

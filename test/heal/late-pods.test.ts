@@ -20,6 +20,12 @@ test('the plan knows who waits for volumes once its name is free; the driver its
   const plan = makePlan(snapshot, { allow: ['safe'], only: [], storage: true });
   assert.deepEqual(plan.pods, blocked.map((each) => `${each.namespace}/${each.name}`).sort());
   assert.deepEqual(plan.storage?.waiting, ['apps/db-0']);
+  // Who serves the volumes comes first: the budget may leave the last ones for another run.
+  const { namespace, name } = longhorn.plugin;
+  assert.deepEqual(
+    plan.actions.map((each) => each.object),
+    [`${namespace}/${name}/0`, 'apps/db-0/0', 'apps/web/0'],
+  );
 });
 
 describe('what the stages tell of them', () => {

@@ -37,8 +37,8 @@ SOURCES := $(shell find src proto -type f 2>/dev/null)
 NPM := npm --no-audit --no-fund --no-update-notifier --loglevel=error
 say = @printf '%-8s %s\n' '$(1)' '$(2)'
 
-.PHONY: help setup build demo demo-real test test-fast lab lint format generate docs bench bench-boot lab-install apt \
-	image install uninstall clean
+.PHONY: help setup build demo demo-real test test-fast lab lab-cluster lint format generate docs bench bench-boot \
+	lab-install apt image install uninstall clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -85,6 +85,9 @@ test-fast: build ## The tests that need neither root nor a containerd
 
 lab: build ## The long matrix: power cuts in a virtual machine, every scenario on both containerds (root, hours)
 	@$(NODE) tools/test.ts --lab test/vm/
+
+lab-cluster: build ## A real Kubernetes, made of Debian's source at first (root; some ten minutes, then four)
+	@$(NODE) tools/test.ts --lab test/cluster/
 
 lint: $(STAMP_DEPS) ## Types, style, dead code, generated code and pages
 	$(call say,lint,types)

@@ -142,7 +142,7 @@ async function makeImage(): Promise<void> {
 }
 
 /** The mirror of this machine's own apt sources where it is a Debian one; else Debian's documented default. */
-async function debianMirror(): Promise<string> {
+export async function debianMirror(): Promise<string> {
   const { stdout } = await run('apt-get', ['indextargets', '--format', '$(ORIGIN)|$(LABEL)|$(REPO_URI)'], {
     check: false,
   });

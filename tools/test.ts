@@ -1,7 +1,7 @@
 /**
  * Runs the tests: `test.ts [--fast] [--lab] [PART OF A PATH…]`. First those that can run beside each other, then, one
- * at a time, those that share the machine (test/scenario, test/real, test/vm). What takes hours (test/vm/matrix) runs
- * with --lab only. Ends with `N passed, N failed`.
+ * at a time, those that share the machine (test/scenario, test/real, test/vm). What takes hours (test/vm/matrix), or
+ * makes a Kubernetes first (test/cluster), runs with --lab only. Ends with `N passed, N failed`.
  */
 import { globSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -34,8 +34,8 @@ async function main(): Promise<void> {
   const wanted = (file: string) => positionals.length === 0 || positionals.some((part) => file.includes(part));
   const files = globSync('test/**/*.test.ts').sort().filter(wanted);
   if (files.length === 0) print([`no test file matches ${positionals.join(', ')}`]);
-  const isLong = (file: string) => file.startsWith('test/vm/matrix/') && !values.lab;
-  const shared = files.filter((file) => /^test\/(scenario|real|vm)\b/.test(file) && !isLong(file));
+  const isLong = (file: string) => longOf(file) !== undefined && !values.lab;
+  const shared = files.filter((file) => /^test\/(scenario|real|vm|cluster)\b/.test(file) && !isLong(file));
   const results = await runAll(
     files.filter((file) => !shared.includes(file) && !isLong(file)),
     2,
@@ -43,14 +43,20 @@ async function main(): Promise<void> {
   );
   if (values.fast) print(shared.map((file) => `skip     ${file} (needs the machine for itself: make test)`));
   else for (const file of shared) results.push(...(await runAll([file], 1, sharedLimitMs(file))));
-  print(files.filter(isLong).map((file) => `skip     ${file} (takes long: make lab)`));
+  print(files.filter(isLong).map((file) => `skip     ${file} (takes long: ${longOf(file)})`));
   print(summaryLines(results));
   const failed = results.some((result) => result.tests.some((test) => test.result === 'failed'));
   process.exitCode = failed || results.length === 0 ? 1 : 0;
 }
 
+/** The command that runs a file which is too long for `make test`. */
+function longOf(file: string): string | undefined {
+  if (file.startsWith('test/cluster/')) return 'make lab-cluster';
+  return file.startsWith('test/vm/matrix/') ? 'make lab' : undefined;
+}
+
 function sharedLimitMs(file: string): number {
-  if (file.startsWith('test/vm/matrix/')) return matrixTimeoutMs;
+  if (longOf(file) !== undefined) return matrixTimeoutMs;
   return file.startsWith('test/vm/') ? vmTimeoutMs : sharedTimeoutMs;
 }
 

@@ -356,7 +356,12 @@ export function waitingForVolumes(snapshot: Snapshot, runs: (pod: Pod) => boolea
   });
 }
 
+/**
+ * After a reboot a container is told as the runtime knows it still, as one that ended for no known reason
+ * (convertToAPIContainerStatuses; containerd's recovery), until its pod has a new sandbox.
+ */
 function isNotBegun({ state, reason }: PodContainer): boolean {
+  if (state === 'terminated' && (reason === 'Unknown' || reason === 'ContainerStatusUnknown')) return true;
   return state === 'unknown' || reason === 'ContainerCreating' || reason === 'PodInitializing';
 }
 

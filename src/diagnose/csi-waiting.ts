@@ -16,7 +16,11 @@ export function isBroken(driver: DriverView): boolean {
 export function podsWaiting(facts: WithDrivers): Pod[] {
   return waitingForVolumes(facts.snapshot, (pod) => {
     const view = facts.pods.get(pod.uid);
-    return view !== undefined && (view.sandboxes.some((each) => each.ready) || view.errors.length > 0);
+    if (view === undefined) return false;
+    // One that ran before the reboot and is held up by its own dead sandbox has not come to its volumes yet.
+    const ran = (pod.containers ?? []).some((each) => each.state === 'terminated');
+    const isHeldUp = ran && [...view.fates.values()].some((fate) => fate.kind !== 'settles');
+    return isHeldUp || view.errors.length > 0 || view.sandboxes.some((each) => each.ready);
   });
 }
 

@@ -271,6 +271,23 @@ function juicefs(folder: string): PodFixture {
   };
 }
 
+test('a pod that ran before the reboot waits for its volumes too, unless its own dead sandbox holds it up', () => {
+  const state = { terminated: { exitCode: 255, reason: 'Unknown', startedAt: null, finishedAt: null } };
+  const ran = { ...waitingPod('db-0'), phase: 'Running', containers: [{ name: 'db', state }] };
+  const pods = [longhorn.plugin, ran];
+  const [found] = find(nodeWith({ drivers: [refusing(longhorn)], pods }), 'SW306');
+  assert.deepEqual(found?.pods, ['apps/db-0']);
+  // One ghost from the future beside the one that kubelet made since.
+  const sandboxes = [
+    { ...sandbox('db-0', 0, 'notready', 7_200), namespace: 'apps' },
+    { ...sandbox('db-0', 1, 'notready', -20), namespace: 'apps' },
+  ];
+  assert.deepEqual(find(nodeWith({ drivers: [refusing(longhorn)], pods, sandboxes }), 'SW306'), []);
+  // What ended for a reason of its own is no matter of volumes.
+  const ended = { ...ran, containers: [{ name: 'db', state: { terminated: { exitCode: 1, reason: 'Error' } } }] };
+  assert.deepEqual(find(nodeWith({ drivers: [refusing(longhorn)], pods: [longhorn.plugin, ended] }), 'SW306'), []);
+});
+
 test('a socket that died after it had served: what failed before it was made is over, and who runs goes on', () => {
   const dead = { ...refusing(plain), madeAtNs: nowNs - seconds(200) };
   const snapshot = node({ drivers: [driver(longhorn), dead], pods: [longhorn.plugin, plain.plugin] });

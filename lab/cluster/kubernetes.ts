@@ -71,12 +71,14 @@ async function fetchSource(): Promise<string> {
   );
   const env = { ...process.env, APT_CONFIG: conf };
   await run('apt-get', ['update'], { env, timeoutMs: 300_000 });
-  await run('sh', ['-ec', 'cd "$1"; apt-get source --download-only kubernetes=1.20*', 'sh', source], {
+  await run('sh', ['-ec', 'cd "$1"; apt-get source --download-only kubernetes', 'sh', source], {
     env,
     timeoutMs: 300_000,
   });
   const archive = (await readdir(source)).find((each) => each.endsWith('.orig.tar.gz'));
-  if (archive === undefined) throw new Error(`apt-get source left no archive in ${source}`);
+  if (archive === undefined || !archive.includes(version.slice(1))) {
+    throw new Error(`Debian's source of Kubernetes is not ${version}: ${archive ?? 'apt-get left no archive'}`);
+  }
   await run('tar', ['-xzf', join(source, archive), '-C', source, '--strip-components=1'], { timeoutMs: 300_000 });
   await rm(join(source, archive));
   return source;

@@ -139,7 +139,7 @@ async function generateOpenApi({ at, build }: Go): Promise<void> {
 dirs=$(grep -rl --include=*.go '+k8s:openapi-gen=' "$@" | xargs -n1 dirname | sort -u |
   sed 's|^|k8s.io/kubernetes/|' | paste -sd,)
 exec "$generator" -i "$dirs" -p "k8s.io/kubernetes/$to" -O zz_generated.openapi \
-  -h hack/boilerplate/boilerplate.generatego.txt -r /dev/null -o ../..`;
+  -h hack/boilerplate/boilerplate.generatego.txt -r /dev/null -o "$GOPATH/src"`;
     const env = { ...process.env, GOPATH: dirname(dirname(dirname(at))), GO111MODULE: 'off' };
     await run('sh', ['-ec', script, 'sh', at, to, generator, ...folders], { env, timeoutMs: 300_000 });
   }

@@ -86,7 +86,7 @@ test-fast: build ## The tests that need neither root nor a containerd
 lab: build ## The long matrix: power cuts in a virtual machine, every scenario on both containerds (root, hours)
 	@$(NODE) tools/test.ts --lab test/vm/
 
-lab-cluster: build ## A real Kubernetes, made of Debian's source at first (root; some ten minutes, then four)
+lab-cluster: build ## A real Kubernetes, made of Debian's source at first (root; some ten minutes, then two)
 	@$(NODE) tools/test.ts --lab test/cluster/
 
 lint: $(STAMP_DEPS) ## Types, style, dead code, generated code and pages

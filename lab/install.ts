@@ -7,10 +7,11 @@
  * A newer suite's binaries need their own libc: they are patched to load it from their own root (patchelf), so that
  * containerd, the shim that re-executes itself, and `runc init` all work wherever they are started.
  */
-import { access, copyFile, mkdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { allFlavours, type Flavour, flavours } from './flavours.ts';
+import { exists, needPackages } from './packages.ts';
 import { pauseImageArchive } from './pause-image.ts';
 import { run } from './run.ts';
 
@@ -71,17 +72,7 @@ const tools: Readonly<Record<string, string>> = {
 };
 
 async function needTools(): Promise<void> {
-  const packages: string[] = [];
-  for (const [file, name] of Object.entries(tools)) if (!(await exists(file))) packages.push(name);
-  if (!(await isStatic('/usr/bin/busybox')) && !packages.includes('busybox-static')) packages.push('busybox-static');
-  if (packages.length === 0) return;
-  if (!(await exists('/usr/bin/apt-get'))) throw new Error(`no apt-get here to install ${packages.join(', ')}`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const get = ['install', '-y', '--no-install-recommends', ...packages];
-  const first = await run('apt-get', get, { env, timeoutMs: 300_000, check: false });
-  if (first.status === 0) return;
-  await run('apt-get', ['update'], { env, timeoutMs: 300_000 });
-  await run('apt-get', get, { env, timeoutMs: 300_000 });
+  await needPackages(tools, { more: (await isStatic('/usr/bin/busybox')) ? [] : ['busybox-static'] });
 }
 
 async function installFlavour(flavour: Flavour, mirror: string): Promise<void> {
@@ -161,13 +152,6 @@ async function isStatic(path: string): Promise<boolean> {
   const types = Array.from({ length: count }, (_, index) => elf.readUInt32LE(offset + index * size));
   const interpreter = 3;
   return !types.includes(interpreter);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** With names of flavours: installs them, for `install`. Without: all of them, and says where they are. */

@@ -58,7 +58,7 @@ export async function startCluster(): Promise<Cluster> {
         await parts.kubectl(['apply', '-f', file]);
       },
       powerCut: async ({ datesAheadS = 0 } = {}) => {
-        await parts.stopNode();
+        await rig.powerCut();
         if (datesAheadS !== 0) await rig.shiftDates(datesAheadS);
         await parts.startNode();
       },
@@ -81,7 +81,7 @@ class Parts {
   readonly #children: ChildProcess[] = [];
   #authority: Authority | undefined;
   #server = '';
-  #kubelet: { child: ChildProcess; port: number } | undefined;
+  #kubeletPort: number | undefined;
 
   constructor(rig: RealRig, bin: string) {
     this.#rig = rig;
@@ -126,10 +126,7 @@ class Parts {
     ]);
     const admin = await this.kubeconfig('admin', { name: 'admin', groups: ['system:masters'] });
     await until('the API server is ready', 90_000, async () => {
-      const { status, stdout } = await run('kubectl', ['--kubeconfig', admin, 'get', '--raw', '/readyz'], {
-        check: false,
-      });
-      return (status === 0 && stdout === 'ok') || undefined;
+      return (await this.#asked('get', '--raw', '/readyz')) === 'ok' || undefined;
     });
     const manager = await this.kubeconfig('manager', { name: 'system:kube-controller-manager' });
     const scheduler = await this.kubeconfig('scheduler', { name: 'system:kube-scheduler' });
@@ -158,48 +155,38 @@ class Parts {
     return path;
   }
 
-  async kubectl(args: readonly string[]): Promise<string> {
-    return (await run('kubectl', ['--kubeconfig', join(this.#folder, 'admin.conf'), ...args])).stdout;
+  async kubectl(args: readonly string[], check = true): Promise<string> {
+    return (await run('kubectl', ['--kubeconfig', join(this.#folder, 'admin.conf'), ...args], { check })).stdout;
+  }
+
+  /** What kubectl said; nothing while the server does not answer. */
+  #asked(...args: readonly string[]): Promise<string> {
+    return this.kubectl(args, false);
   }
 
   async startNode(): Promise<void> {
     const started = await this.#rig.start();
     if (!started.ok) throw new Error(`containerd did not start: ${started.fatal}`);
-    const port = this.#kubelet?.port ?? (await freePort());
+    this.#kubeletPort ??= await freePort();
     const [program = '', ...prefix] = this.#rig.enter;
-    const child = this.#start('kubelet', program, [
+    this.#start('kubelet', program, [
       ...[...prefix, join(this.#bin, 'kubelet'), `--kubeconfig=${join(this.#folder, 'kubelet.conf')}`],
       ...['--container-runtime=remote', `--container-runtime-endpoint=unix://${layout(this.#rig.home).socket}`],
-      ...[
-        '--hostname-override=localhost',
-        '--address=127.0.0.1',
-        `--port=${port}`,
-        '--healthz-port=0',
-        '--read-only-port=0',
-      ],
+      ...['--hostname-override=localhost', '--address=127.0.0.1', `--port=${this.#kubeletPort}`],
+      ...['--healthz-port=0', '--read-only-port=0'],
       // The laboratory's machine has cgroups of its own kind; controllers are what lab/vm is for.
       ...['--cgroups-per-qos=false', '--enforce-node-allocatable=', '--cgroup-driver=cgroupfs', '--fail-swap-on=false'],
       ...['--eviction-hard=', '--image-gc-high-threshold=100', '--resolv-conf=', '--v=2'],
       ...[`--client-ca-file=${this.#authority?.certificate}`, '--anonymous-auth=false', '--authorization-mode=Webhook'],
       ...['--volume-plugin-dir=/var/lib/kubelet/volume-plugins', '--cert-dir=/var/lib/kubelet/pki'],
     ]);
-    this.#kubelet = { child, port };
     await until('the node is ready', 90_000, async () => {
-      const path = '{.status.conditions[?(@.type=="Ready")].status}';
-      const { stdout } = await run(
-        'kubectl',
-        ['--kubeconfig', join(this.#folder, 'admin.conf'), 'get', 'node', 'localhost', '-o', `jsonpath=${path}`],
-        { check: false },
-      );
-      return stdout === 'True' || undefined;
+      const path = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}';
+      return (await this.#asked('get', 'node', 'localhost', '-o', path)) === 'True' || undefined;
     }).catch(async (error: unknown) => {
       const log = await readFile(this.log('kubelet'), 'utf8');
       throw new Error(`kubelet does not come up: ${log.slice(-2_000)}`, { cause: error });
     });
-  }
-
-  async stopNode(): Promise<void> {
-    await this.#rig.powerCut();
   }
 
   async end(): Promise<void> {
@@ -208,14 +195,13 @@ class Parts {
     this.#children.length = 0;
   }
 
-  #start(name: string, program: string, args: readonly string[]): ChildProcess {
+  #start(name: string, program: string, args: readonly string[]): void {
     const log = openSync(this.log(name), 'a');
     try {
       const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' };
       const child = spawn(program, args, { stdio: ['ignore', log, log], env });
       child.on('error', () => undefined);
       this.#children.push(child);
-      return child;
     } finally {
       closeSync(log);
     }

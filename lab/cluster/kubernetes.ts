@@ -1,6 +1,7 @@
 import { chmod, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { debianMirror } from '../install.ts';
+import { needPackages } from '../packages.ts';
 import { hasCode, run } from '../run.ts';
 
 /**
@@ -23,7 +24,7 @@ const packages = { '/usr/bin/go': 'golang-go', '/usr/bin/etcd': 'etcd-server', '
 /** Makes what is missing. Throws an Error where a package cannot be had or Go refuses; root only. */
 export async function kubernetes(): Promise<Kubernetes> {
   await mkdir(home, { recursive: true });
-  await needPackages();
+  await needPackages(packages);
   const made = new Set(await readdir(bin).catch(nothingThere));
   if (programs.every((each) => made.has(each))) return { bin, version };
   const source = await fetchSource();
@@ -33,17 +34,6 @@ export async function kubernetes(): Promise<Kubernetes> {
   for (const each of programs) await go.build(`cmd/${each}`, join(bin, each));
   await rm(join(home, 'gocache'), { recursive: true, force: true });
   return { bin, version };
-}
-
-async function needPackages(): Promise<void> {
-  const missing: string[] = [];
-  for (const [file, name] of Object.entries(packages)) {
-    if ((await readFile(file).catch(() => undefined)) === undefined) missing.push(name);
-  }
-  if (missing.length === 0) return;
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  await run('apt-get', ['update'], { env, timeoutMs: 300_000 });
-  await run('apt-get', ['install', '-y', '--no-install-recommends', ...missing], { env, timeoutMs: 600_000 });
 }
 
 /** The source of Debian bookworm, by an apt of its own: a machine's lists seldom name sources. */

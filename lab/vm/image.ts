@@ -6,11 +6,12 @@ import { createHash } from 'node:crypto';
 import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { zstdDecompressSync } from 'node:zlib';
+import { exists } from '../packages.ts';
 import { pauseImageArchive } from '../pause-image.ts';
 import { hasCode, run, until } from '../run.ts';
 import { type ConfigVersion, guestPaths, type ImageEntry, imageEntries } from './guest.ts';
 import { bootArchive } from './initrd.ts';
-import { cacheDir, debianMirror, debstrap, debstrapArgs, exists, needTools, removeTree } from './toolbox.ts';
+import { cacheDir, debianMirror, debstrap, debstrapArgs, needTools, removeTree } from './toolbox.ts';
 
 export type ImageName = 'containerd-1.7' | 'containerd-2.1';
 export const imageNames: readonly ImageName[] = ['containerd-1.7', 'containerd-2.1'];

@@ -3,8 +3,9 @@
  * (bookworm) crashed the 6.12 guest in 6 of 16 boots, 10.0 (trixie) in none, so trixie's lies in a folder below
  * `.cache/vm` and runs on its own libraries, wherever it is started.
  */
-import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { exists, needPackages } from '../packages.ts';
 import { run } from '../run.ts';
 
 /** Everything that is cached: the emulator and the images. */
@@ -102,23 +103,6 @@ export async function removeTree(path: string): Promise<void> {
 }
 
 /** Installs the Debian packages that making an image needs and that are not there. */
-export async function needTools(say: (line: string) => void): Promise<void> {
-  const packages: string[] = [];
-  for (const [file, name] of Object.entries(tools)) if (!(await exists(file))) packages.push(name);
-  if (packages.length === 0) return;
-  say(`apt-get install ${packages.join(' ')}`);
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const get = ['install', '-y', '--no-install-recommends', ...packages];
-  const first = await run('apt-get', get, { env, timeoutMs: 300_000, check: false });
-  if (first.status === 0) return;
-  await run('apt-get', ['update'], { env, timeoutMs: 300_000 });
-  await run('apt-get', get, { env, timeoutMs: 300_000 });
-}
-
-/** Whether a file is there. */
-export async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+export function needTools(say: (line: string) => void): Promise<void> {
+  return needPackages(tools, { say });
 }

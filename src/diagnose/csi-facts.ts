@@ -348,12 +348,17 @@ export function whyAttachmentStays({ attached, deletingSinceNs, attachError }: V
 /** The pods of this node that have volumes of CSI and whose containers were never begun in this attempt. */
 export function waitingForVolumes(snapshot: Snapshot, runs: (pod: Pod) => boolean): Pod[] {
   return valueOr(snapshot.pods, []).filter((pod) => {
-    if ((pod.claims ?? []).length + (pod.inlineDrivers ?? []).length === 0 || pod.deleting || runs(pod)) return false;
+    if (!hasVolumes(pod) || pod.deleting || runs(pod)) return false;
     const containers = pod.containers ?? [];
     if (pod.phase === 'Succeeded' || pod.phase === 'Failed' || containers.length === 0) return false;
     // kubelet waits for the volumes before it makes the sandbox (kubelet.go SyncPod: WaitForAttachAndMount).
     return containers.every((each) => each.state !== 'running' && isNotBegun(each));
   });
+}
+
+/** Whether a pod has volumes that may be of CSI: a claim does not tell. */
+export function hasVolumes({ claims = [], inlineDrivers = [] }: Pod): boolean {
+  return claims.length + inlineDrivers.length > 0;
 }
 
 /**

@@ -81,14 +81,11 @@ function causeOf(facts: Facts, errors: readonly Finding[]): string {
   return lowerFirst((errors[0]?.why ?? 'the cause is not known').replace(/\.$/, ''));
 }
 
+/** Where SW301 is among the findings, so that some driver is broken. */
 function driverCause({ drivers }: Facts): string {
   const broken = drivers.filter(isBroken);
-  if (broken.length > 0 && broken.every((each) => each.unregistered !== undefined)) {
-    return 'kubelet has not registered their CSI driver';
-  }
-  if (broken.length > 0 && broken.every((each) => each.unserved !== undefined)) {
-    return 'nothing on this node serves their CSI driver';
-  }
+  if (broken.every((each) => each.unregistered !== undefined)) return 'kubelet has not registered their CSI driver';
+  if (broken.every((each) => each.unserved !== undefined)) return 'nothing on this node serves their CSI driver';
   return 'the socket of their CSI driver does not answer';
 }
 

@@ -50,14 +50,14 @@ export function withLate(recovery: Recovery, late: readonly string[], stages: re
     if (stage === undefined || stage.state === 'unknown') return stage?.red[0]?.why ?? 'the API was not asked';
     return stage.red.find((each) => each.object === pod)?.why;
   };
-  const waiting = late.flatMap((pod) => {
+  const [recovered, waiting] = [[...recovery.recovered], [...recovery.waiting]];
+  for (const pod of late) {
     const why = whyOf(pod);
-    return why === undefined ? [] : [{ pod, why }];
-  });
-  const recovered = [...recovery.recovered, ...late.filter((pod) => whyOf(pod) === undefined)];
-  const all = [...recovery.waiting, ...waiting];
-  const state = all.length === 0 ? 'recovered' : recovered.length === 0 ? 'not-yet' : 'partly';
-  return { ...recovery, state, recovered, waiting: all };
+    if (why === undefined) recovered.push(pod);
+    else waiting.push({ pod, why });
+  }
+  const state = waiting.length === 0 ? 'recovered' : recovered.length === 0 ? 'not-yet' : 'partly';
+  return { ...recovery, state, recovered, waiting };
 }
 
 /** A recovery with what its stages say: red keeps it from being complete. */

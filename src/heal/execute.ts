@@ -197,8 +197,9 @@ async function recoveryAfter(
   const idle = outcomes.every((each) => each.result !== 'done' && each.result !== 'already');
   const timeoutMs = stop.reason !== undefined || idle ? 0 : (session.verifyTimeoutMs ?? limits.verifyTimeoutMs);
   // Who waits for a volume too comes with the stages of storage, which are given longer.
-  const late = new Set(plan.storage !== undefined && world.storage !== undefined ? plan.storage.waiting : []);
-  const pods = affordable.pods.filter((each) => !late.has(each));
+  const behind = world.storage === undefined ? [] : (plan.storage?.waiting ?? []);
+  const late = affordable.pods.filter((each) => behind.includes(each));
+  const pods = affordable.pods.filter((each) => !behind.includes(each));
   const onPoll = (recovered: readonly string[], waiting: readonly string[]) =>
     session.onProgress({
       kind: 'verifying',
@@ -208,12 +209,7 @@ async function recoveryAfter(
       waiting,
     });
   const verified = await verify({ world, pods, snapshot: look.snapshot, order, timeoutMs, signal, onPoll });
-  const recovery = await storageAfter(
-    session,
-    verified,
-    timeoutMs,
-    affordable.pods.filter((each) => late.has(each)),
-  );
+  const recovery = await storageAfter(session, verified, timeoutMs, late);
   const later = plan.pods.filter((pod) => !affordable.pods.includes(pod));
   if (later.length === 0) return recovery;
   const waiting = [...recovery.waiting, ...later.map((pod) => ({ pod, why: 'left for the next run by the budget' }))];

@@ -2,6 +2,7 @@ import {
   type BackedOff,
   backedOff,
   type DriverView,
+  hasVolumes,
   stuckAttachments,
   whyAttachmentStays,
 } from '../diagnose/csi-facts.ts';
@@ -178,9 +179,7 @@ function goalOf(
   const own = drivers.flatMap((each) => [...each.plugins, ...each.sidecars]).map(describePod);
   // Who has volumes waits for them once its name is free: kubelet tries a driver that it did not find again after up to
   // 2 min 2 s (exponential_backoff.go maxDurationBeforeRetry).
-  const freed = valueOr(facts.snapshot.pods, []).filter((pod) => {
-    return coming.has(pod.uid) && (pod.claims ?? []).length + (pod.inlineDrivers ?? []).length > 0;
-  });
+  const freed = valueOr(facts.snapshot.pods, []).filter((pod) => coming.has(pod.uid) && hasVolumes(pod));
   const all = new Set([...podsWaiting(facts), ...freed].map(describePod));
   const waiting = [...all].filter((each) => !own.includes(each)).sort();
   return {

@@ -85,8 +85,8 @@ export function connectKube(access: KubeAccess, options: KubeClientOptions = {})
     },
     attach: async (path, signal) => {
       const { headers, accept } = upgradeHeaders();
-      // What goes over the connection has no media type: the API server refuses a named one with 406 (go-restful's
-      // Request.matchesAccept over apiserver/pkg/endpoints/installer.go, action CONNECT, Produces "*/*").
+      // What goes over the connection has no media type: kubelet, whose route of attach produces none, refuses a named
+      // one with 406 (pkg/kubelet/server/server.go InstallDebuggingHandlers; go-restful Route.matchesAccept).
       const request = { method: 'GET', target: path, accept: '*/*', upgrade: headers } as const;
       const response = await asker.begin(request, signal);
       const { socket } = response;

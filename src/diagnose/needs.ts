@@ -26,6 +26,14 @@ export function ofDrivers(facts: Facts, sources: readonly SnapshotSource[]): rea
   return facts.drivers.length === 0 ? [] : sources;
 }
 
+/**
+ * Whether a dead sandbox blocks its pod, and by which rule, or is garbage hangs on whether the pod is wanted: where one
+ * blocks, the API might say that it does not.
+ */
+export function ofBlocked({ cures }: Facts): readonly SnapshotSource[] {
+  return cures.length === 0 ? [] : ['pods'];
+}
+
 /** What kubelet's cgroup driver is read from: either is enough. */
 export function ofDriver(facts: Facts): readonly SnapshotSource[] {
   return driverNow(facts) === undefined ? ['cgroups', 'kubeletConfig'] : [];

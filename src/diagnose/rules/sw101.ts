@@ -1,4 +1,5 @@
 import { describeKubelet, ghostFindings } from '../ghost-finding.ts';
+import { ofBlocked } from '../needs.ts';
 import type { Rule } from '../rule.ts';
 
 /** SW101: a dead sandbox holds the very name kubelet asks for. */
@@ -22,7 +23,7 @@ NotReady alone is no fault: SW108 counts those that block nothing.`,
     'containerd internal/cri/server/sandbox_run.go RunPodSandbox, internal/registrar/registrar.go Reserve',
     'kubelet pkg/kubelet/kuberuntime/util/util.go PodSandboxChanged',
   ],
-  needs: ['node', 'sandboxes', 'containers', 'kubelet', 'kubeletLog'],
+  needs: (facts) => ['node', 'sandboxes', 'containers', 'kubelet', 'kubeletLog', ...ofBlocked(facts)],
   examine: (facts) =>
     ghostFindings(
       facts,

@@ -3,6 +3,7 @@ import { describeSandbox } from '../../model/sandbox.ts';
 import type { Cure, Ghost } from '../cure.ts';
 import type { Facts } from '../facts.ts';
 import { describeCreation, describeKubelet, ghostFindings } from '../ghost-finding.ts';
+import { ofBlocked } from '../needs.ts';
 import type { Rule } from '../rule.ts';
 import { describeDuration } from '../time.ts';
 import { outOfOrder } from '../views.ts';
@@ -32,7 +33,7 @@ kubelet from 1.35 on sorts by attempt; for it the order is harmless, though garb
     'kubernetes issues 127948, 126514, 93064; containerd issues 9459, 10842',
     'reproduced: kubelet 1.34.9 with containerd 1.7.24, clock two hours behind',
   ],
-  needs: ['node', 'sandboxes', 'containers', 'kubelet', 'kubeletLog'],
+  needs: (facts) => ['node', 'sandboxes', 'containers', 'kubelet', 'kubeletLog', ...ofBlocked(facts)],
   examine: (facts) => [
     ...ghostFindings(facts, 'SW102', (ghost, cure) => whyOf(ghost, cure, facts)),
     ...harmless(facts),

@@ -1,4 +1,5 @@
 import { describeKubelet, ghostFindings } from '../ghost-finding.ts';
+import { ofBlocked } from '../needs.ts';
 import type { Rule } from '../rule.ts';
 
 /** SW104: a sandbox that was never finished holds a name. */
@@ -20,7 +21,7 @@ it with its real date: then it is the newest, kubelet asks for the next attempt,
     'containerd internal/cri/server/sandbox_run.go (cleanupErr)',
     'seen on 1.6.20 (createdAt -6795364578871345152), 1.7.24 (real date), 2.1.9 (nothing is left of a failed one)',
   ],
-  needs: ['node', 'sandboxes', 'containers', 'kubelet', 'kubeletLog'],
+  needs: (facts) => ['node', 'sandboxes', 'containers', 'kubelet', 'kubeletLog', ...ofBlocked(facts)],
   examine: (facts) =>
     ghostFindings(
       facts,

@@ -4,6 +4,7 @@ import { valueOr } from '../../model/observed.ts';
 import type { StopFailed } from '../../model/records.ts';
 import { describePod, describeSandbox } from '../../model/sandbox.ts';
 import type { Facts } from '../facts.ts';
+import { ofBlocked } from '../needs.ts';
 import type { Rule } from '../rule.ts';
 import { agoNs, describeDuration, isCurrent } from '../time.ts';
 import type { ListedSandbox, PodView } from '../views.ts';
@@ -27,7 +28,7 @@ This finding names sandboxes that have been removable for more than two cycles, 
     text: 'By cause: mend CNI where the stop fails; make the API reachable where pods are unknown.',
   },
   sources: ['kubelet pkg/kubelet/kuberuntime/kuberuntime_gc.go evictSandboxes, removeSandbox; kubernetes issue 115252'],
-  needs: ['node', 'sandboxes', 'containers', 'kubelet'],
+  needs: (facts) => ['node', 'sandboxes', 'containers', 'kubelet', ...ofBlocked(facts)],
   examine: (facts) => {
     const kubelet = valueOr(facts.snapshot.kubelet, undefined);
     if (facts.node === undefined || kubelet?.running !== true) return [];

@@ -2,6 +2,7 @@ import type { Finding } from '../../model/finding.ts';
 import { describePod } from '../../model/sandbox.ts';
 import type { Facts } from '../facts.ts';
 import { ghostFindings } from '../ghost-finding.ts';
+import { ofBlocked } from '../needs.ts';
 import type { Rule } from '../rule.ts';
 
 /** SW109: the same trouble for the name of a container. */
@@ -23,7 +24,7 @@ hangs. Then nothing is removed: the wait must end, or the runtime must be restar
     'containerd internal/cri/server/container_create.go CreateContainer',
     'kubernetes issues 134153, 135762, 138191; containerd issues 4604, 10828',
   ],
-  needs: ['node', 'sandboxes', 'containers', 'kubelet', 'kubeletLog'],
+  needs: (facts) => ['node', 'sandboxes', 'containers', 'kubelet', 'kubeletLog', ...ofBlocked(facts)],
   examine: (facts) => [
     ...ghostFindings(
       facts,
